@@ -1,0 +1,62 @@
+# PBM Logistics 360. `make` or `make help` lists what can be done.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+# the first Python 3.11 that there is
+PYTHON ?= $(shell for p in python3.11 python3 python; do \
+	$$p -c 'import sys, venv; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null \
+	&& echo $$p && break; done)
+DEMO_ORDERS ?= 2000
+
+.PHONY: help setup demo test lint format bench docs lock clean
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  \033[1mmake %-8s\033[0m %s\n", $$1, $$2}'
+
+setup: $(READY) ## Install everything into .venv; quick when nothing changed
+
+$(READY): requirements/dev.txt requirements/uv.txt pyproject.toml
+	@if [ -z "$(PYTHON)" ]; then echo "Python 3.11 with venv is needed, and none was found." \
+	  "Install it (Debian: apt-get install python3.11-venv) or run make PYTHON=/path/to/python3.11." >&2; exit 5; fi
+	@echo "setup: installing the locked environment into $(VENV) (a few minutes the first time)"
+	@test -x $(BIN)/python || "$(PYTHON)" -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
+	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements/dev.txt requirements/uv.txt
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $(READY)
+
+demo: setup ## Show the whole platform at work on 2,000 orders (DEMO_ORDERS=N for another number)
+	@$(BIN)/pbm demo --orders $(DEMO_ORDERS)
+
+test: setup ## Run every check and test; the fast ones first
+	@tests/lint
+	@$(BIN)/pytest
+
+lint: setup ## Check style and types: ruff, mypy, sqlfluff on both dialects, dbt parse
+	@tests/lint
+
+format: setup ## Put Python into its standard form
+	@$(BIN)/ruff check --fix --quiet . && $(BIN)/ruff format --quiet .
+
+bench: setup ## Measure speed against baselines of the same run; writes docs/benchmarks.md
+	@$(BIN)/python -m benchmarks
+
+docs: setup ## Build the dbt docs site into target/static_index.html
+	@$(BIN)/pbm docs
+	@echo "docs: open target/static_index.html"
+
+lock: setup ## Compile requirements/ anew from pyproject.toml
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+	  --all-extras --upgrade --output-file requirements/dev.txt pyproject.toml
+	@echo uv | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	  --no-header --upgrade --output-file requirements/uv.txt -
+
+clean: ## Stop the local stack; remove its state, what was built, and .venv
+	@if [ -x $(BIN)/pbm ]; then $(BIN)/pbm down || true; fi
+	rm -rf .pbm target logs $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info profiles.yml

@@ -1,0 +1,225 @@
+"""Where messages come from: a Pub/Sub subscription, or a file with one message a line.
+
+A source hands out batches and is told when a batch is safe. Nothing is acknowledged before.
+"""
+
+import hashlib
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol
+
+from ingestion.events import Message
+from ingestion.leases import Leases
+from pbm.errors import InputError, ServiceError
+
+_WHITE_SPACE = b" \t\r\n"
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Messages that are landed together, and what the source needs to acknowledge them."""
+
+    messages: list[Message]
+    ack_ids: list[str] = field(default_factory=list)
+
+
+class Source(Protocol):
+    """Hands out batches of messages until there are no more."""
+
+    def batches(self) -> Iterator[Batch]:
+        """The batches; one that was handed out is acknowledged before the next is asked for."""
+
+    def acknowledge(self, batch: Batch) -> None:
+        """Say that ``batch`` is committed and never needed again."""
+
+    def close(self) -> None:
+        """Give back what is held."""
+
+
+class FileSource:
+    """A file with one message a line, for backfills and replays.
+
+    A message's id is ``file-<first 12 hex of the file's SHA-256>-<line number, 10 digits>``, so
+    that the same file twice changes nothing. Its publish time is when it was handed over.
+
+    Args:
+        path: The file; lines end at LF, a line of nothing but white space is no message.
+        batch_size: Messages in a batch.
+
+    Raises:
+        InputError: The file is missing or cannot be read.
+    """
+
+    def __init__(self, path: Path, *, batch_size: int) -> None:
+        self._path = path
+        self._batch_size = batch_size
+        if path.is_dir():
+            raise InputError(f"{path} is a folder, not a file.", "Name one file of messages.")
+        try:
+            self._file: BinaryIO = path.open("rb")
+            self._sha256 = hashlib.file_digest(self._file, "sha256").hexdigest()
+            self._file.seek(0)
+        except OSError as error:
+            raise InputError(
+                f"The file {path} cannot be read: {error.strerror}.",
+                "Check its name and permissions; `pbm generate orders --to FILE` makes one.",
+            ) from error
+
+    def batches(self) -> Iterator[Batch]:
+        """The file's messages in order, ``batch_size`` at a time."""
+        publish_time = datetime.now(UTC)
+        messages: list[Message] = []
+        prefix = f"file-{self._sha256[:12]}-"
+        for number, line in enumerate(self._file, start=1):
+            if not line.strip(_WHITE_SPACE):
+                continue
+            data = line.removesuffix(b"\n")
+            messages.append(Message(f"{prefix}{number:010d}", data, {}, publish_time))
+            if len(messages) == self._batch_size:
+                yield Batch(messages)
+                messages = []
+        if messages:
+            yield Batch(messages)
+
+    def acknowledge(self, batch: Batch) -> None:
+        """Nothing to do: a file can be read again."""
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+class PubSubSource:
+    """A Pub/Sub subscription, pulled ahead of the work and acknowledged after it.
+
+    Pulls return at once, with what is there: a pull that the client gives up on while the server
+    answers would leave messages leased to nobody.
+
+    Args:
+        subscription: Full resource name.
+        batch_size: Messages in a batch at most.
+        follow: Go on for ever, rather than end when the subscription is empty.
+        leases: Where pulled and unacknowledged messages are noted, so that a drain after a kill
+            waits for those that the killed process held.
+        stopping: Asked before every pull; true ends the batches early.
+
+    Raises:
+        ServiceError: Pub/Sub does not answer, or the subscription is missing.
+    """
+
+    _IDLE_SECONDS = 0.1
+    _CALL_SECONDS = 10.0
+    # Pub/Sub may answer "nothing" while there is something: ask again before believing it.
+    _EMPTY_PULLS_AT_END = 5
+    _MESSAGES_PER_PULL = 1000
+    _ACKS_PER_CALL = 2000
+
+    def __init__(
+        self,
+        subscription: str,
+        *,
+        batch_size: int,
+        follow: bool,
+        leases: Leases,
+        stopping: Callable[[], bool] = lambda: False,
+    ) -> None:
+        from google.cloud import pubsub_v1
+
+        self._subscription = subscription
+        self._batch_size = batch_size
+        self._follow = follow
+        self._leases = leases
+        self._stopping = stopping
+        self._id = uuid.uuid4()
+        self._client = pubsub_v1.SubscriberClient()
+        answer = self._call(self._client.get_subscription)
+        self._ack_deadline = timedelta(seconds=answer.ack_deadline_seconds)
+
+    def batches(self) -> Iterator[Batch]:
+        """Batches as messages come in; the next one is pulled while the last one is landed."""
+        with ThreadPoolExecutor(1, thread_name_prefix="pull") as executor:
+            pulling: Future[Batch] = executor.submit(self._pull_batch)
+            empty = 0
+            while True:
+                batch = pulling.result()
+                if batch.messages:
+                    empty = 0
+                    pulling = executor.submit(self._pull_batch)
+                    yield batch
+                    continue
+                empty += 1
+                if self._stopping() or (not self._follow and self._is_drained(empty)):
+                    return
+                time.sleep(self._IDLE_SECONDS)
+                pulling = executor.submit(self._pull_batch)
+
+    def acknowledge(self, batch: Batch) -> None:
+        """Acknowledge ``batch``; its messages do not come again."""
+        for start in range(0, len(batch.ack_ids), self._ACKS_PER_CALL):
+            ack_ids = batch.ack_ids[start : start + self._ACKS_PER_CALL]
+            self._call(self._client.acknowledge, ack_ids=ack_ids)
+
+    def close(self) -> None:
+        """Give up the lease and the connection."""
+        self._leases.release(self._id)
+        self._client.close()
+
+    def _is_drained(self, empty_pulls: int) -> bool:
+        return empty_pulls >= self._EMPTY_PULLS_AT_END and not self._leases.held_by_others(
+            self._id, self._subscription
+        )
+
+    def _pull_batch(self) -> Batch:
+        batch = Batch([])
+        while len(batch.messages) < self._batch_size and not self._stopping():
+            wanted = min(self._MESSAGES_PER_PULL, self._batch_size - len(batch.messages))
+            received = self._pull(wanted)
+            for one in received:
+                message = one.message
+                batch.messages.append(
+                    Message(
+                        message.message_id,
+                        message.data,
+                        dict(message.attributes),
+                        message.publish_time.ToDatetime(tzinfo=UTC),
+                    )
+                )
+                batch.ack_ids.append(one.ack_id)
+            if not received:
+                break
+        return batch
+
+    def _pull(self, count: int) -> list[Any]:
+        # the deadline of a message starts anywhere within the call
+        call = timedelta(seconds=self._CALL_SECONDS)
+        self._leases.hold(self._id, self._subscription, self._ack_deadline + call)
+        answer = self._call(self._client.pull, max_messages=count, return_immediately=True)
+        self._leases.hold(self._id, self._subscription, self._ack_deadline)
+        # the plain protobuf message: its Python wrapper takes eight times as long to read
+        return list(answer._pb.received_messages)  # noqa: SLF001
+
+    def _call(self, method: Callable[..., Any], **arguments: Any) -> Any:  # noqa: ANN401
+        from google.api_core import exceptions
+
+        try:
+            return method(
+                request={"subscription": self._subscription, **arguments},
+                timeout=self._CALL_SECONDS,
+                retry=None,
+            )
+        except exceptions.NotFound as error:
+            raise ServiceError(
+                f"Pub/Sub has no {self._subscription}.",
+                "Run `pbm up`: it creates the topic and the subscription.",
+            ) from error
+        except exceptions.GoogleAPICallError as error:
+            raise ServiceError(
+                f"Pub/Sub does not answer for {self._subscription}: {error.__class__.__name__}.",
+                "See `pbm status`; start the emulator with `pbm up`. Nothing that was not "
+                "committed was acknowledged, so run the command again.",
+            ) from error

@@ -1,0 +1,105 @@
+"""Every setting of the platform, read from the environment in this one place."""
+
+from functools import cache
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AliasChoices, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from pbm.errors import ConfigurationError
+
+PROJECT_ROOT = Path(__file__).resolve().parent.parent
+DEFAULT_HOME = PROJECT_ROOT / ".pbm"
+
+
+def _none_if_blank(value: object) -> object:
+    """An exported but empty variable means "not set", as in most shells' scripts."""
+    return None if isinstance(value, str) and not value.strip() else value
+
+
+_BlankIsNone = BeforeValidator(_none_if_blank)
+
+
+class Settings(BaseSettings):
+    """The settings, each from the environment variable that its field names.
+
+    Fields take the prefix ``PBM_`` (``home`` is ``PBM_HOME``), but for those that other tools
+    read too: ``PUBSUB_EMULATOR_HOST``, ``GOOGLE_CLOUD_PROJECT``, ``DBT_PROFILES_DIR``.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="PBM_", extra="ignore", populate_by_name=True)
+
+    home: Path = Field(
+        default=DEFAULT_HOME,
+        description="State of the local stack: databases, logs, the generated pseudonym key.",
+    )
+    postgres_dsn: Annotated[SecretStr | None, _BlankIsNone] = Field(
+        default=None,
+        description="PostgreSQL 16 or newer to use instead of the embedded one.",
+    )
+    pubsub_emulator_host: Annotated[str | None, _BlankIsNone] = Field(
+        default=None,
+        validation_alias=AliasChoices("PUBSUB_EMULATOR_HOST", "pubsub_emulator_host"),
+        description="host:port of a running Pub/Sub emulator to use instead of our own.",
+    )
+    google_cloud_project: str = Field(
+        default="pbm-local",
+        validation_alias=AliasChoices("GOOGLE_CLOUD_PROJECT", "google_cloud_project"),
+        description="Google Cloud project; any name will do for the emulator.",
+    )
+    pubsub_emulator_jar: Annotated[Path | None, _BlankIsNone] = Field(
+        default=None,
+        description="Google's emulator jar, where the Google Cloud CLI is not on the PATH.",
+    )
+    pseudonym_key: Annotated[SecretStr | None, _BlankIsNone] = Field(
+        default=None,
+        description="Key of the patient pseudonyms, 32 bytes of text at least.",
+    )
+    pseudonym_key_version: int = Field(default=1, ge=1, description="Version of that key.")
+    dbt_profiles_dir: Annotated[Path | None, _BlankIsNone] = Field(
+        default=None,
+        validation_alias=AliasChoices("DBT_PROFILES_DIR", "dbt_profiles_dir"),
+        description="Folder of the profiles.yml that dbt uses.",
+    )
+    orders_topic: str = Field(default="orders-topic", description="Topic of the order events.")
+    orders_subscription: str = Field(
+        default="orders-topic-sub", description="Subscription that ingestion reads."
+    )
+
+    @property
+    def is_default_home(self) -> bool:
+        """Whether the state lies in the project itself, where plain ``dbt`` finds it."""
+        return self.home.resolve() == DEFAULT_HOME
+
+    @property
+    def topic_path(self) -> str:
+        """Full resource name of the orders topic."""
+        return f"projects/{self.google_cloud_project}/topics/{self.orders_topic}"
+
+    @property
+    def subscription_path(self) -> str:
+        """Full resource name of the orders subscription."""
+        return f"projects/{self.google_cloud_project}/subscriptions/{self.orders_subscription}"
+
+
+@cache
+def load_settings() -> Settings:
+    """Read the settings once per process.
+
+    Raises:
+        ConfigurationError: A variable does not hold what its setting needs.
+    """
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        # the input itself is not repeated: it may be a key
+        first = error.errors(include_input=False, include_url=False)[0]
+        field = str(first["loc"][0])
+        name = field if field.isupper() else f"PBM_{field.upper()}"
+        raise ConfigurationError(
+            f"The environment variable {name} cannot be used: {first['msg']}.",
+            f"Set {name} to a valid value or unset it.",
+        ) from None
+    settings.home = settings.home.expanduser().absolute()
+    return settings
