@@ -21,8 +21,7 @@ class OrdersPublisher:
         from google.cloud import pubsub_v1
 
         self._topic = topic
-        # its queue and threads would only get in the way of calls that are full already
-        self._client = pubsub_v1.PublisherClient().api
+        self._client = pubsub_v1.PublisherClient()
 
     def publish(self, messages: Iterable[tuple[bytes, Mapping[str, str]]]) -> list[str]:
         """Publish ``(data, attributes)`` in order.
@@ -48,10 +47,15 @@ class OrdersPublisher:
 
     def _call(self, messages: list[dict[str, Any]]) -> list[str]:
         from google.api_core import exceptions
+        from google.pubsub_v1 import PublisherClient
 
         try:
-            answer = self._client.publish(
-                request={"topic": self._topic, "messages": messages}, timeout=30, retry=None
+            # the plain call: the client's own queue and threads are for messages one at a time
+            answer = PublisherClient.publish(
+                self._client,
+                request={"topic": self._topic, "messages": messages},
+                timeout=30,
+                retry=None,
             )
         except exceptions.NotFound as error:
             raise ServiceError(

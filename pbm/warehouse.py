@@ -133,9 +133,8 @@ def migrate(dsn: str) -> list[str]:
                 " sha256 text not null,"
                 " applied_at timestamptz not null default clock_timestamp())"
             )
-            done: dict[object, object] = dict(
-                connection.execute("select name, sha256 from pbm_ops.schema_migrations").fetchall()  # type: ignore[arg-type]  two columns
-            )
+            cursor = connection.execute("select name, sha256 from pbm_ops.schema_migrations")
+            done = {row[0]: row[1] for row in cursor}
             for name, script in _migrations():
                 sha256 = hashlib.sha256(script.encode()).hexdigest()
                 if name not in done:
