@@ -110,6 +110,13 @@ class PostgresBronze:
             self._connection.close()
             self._connection = None
 
+    @staticmethod
+    def row(values: RawOrder | DeadLetter) -> list[object]:
+        """The values as ``COPY`` takes them: attributes as JSON."""
+        return [
+            json.dumps(dict(v), sort_keys=True) if isinstance(v, Mapping) else v for v in values
+        ]
+
     def _land(self, raw_orders: Sequence[RawOrder], dead_letters: Sequence[DeadLetter]) -> Landed:
         landed = Landed()
         with self._opened().transaction(), self._opened().cursor() as cursor:
@@ -118,7 +125,7 @@ class PostgresBronze:
                     f"copy incoming_raw_orders ({_RAW_ORDER_COLUMNS}) from stdin"
                 ) as copy:
                     for order in raw_orders:
-                        copy.write_row(_row(order))
+                        copy.write_row(self.row(order))
                 cursor.execute(_INSERT_RAW_ORDERS)
                 landed.accepted = cursor.rowcount
             if dead_letters:
@@ -126,7 +133,7 @@ class PostgresBronze:
                     f"copy incoming_dead_letters ({_DEAD_LETTER_COLUMNS}) from stdin"
                 ) as copy:
                     for letter in dead_letters:
-                        copy.write_row(_row(letter))
+                        copy.write_row(self.row(letter))
                 cursor.execute(_INSERT_DEAD_LETTERS)
                 landed.dead_letters = Counter(str(row[0]) for row in cursor)
         landed.already_there = len(raw_orders) + len(dead_letters) - landed.read
@@ -138,7 +145,3 @@ class PostgresBronze:
             self._connection.execute(_CREATE_INCOMING)
             self._connection.commit()
         return self._connection
-
-
-def _row(values: RawOrder | DeadLetter) -> list[object]:
-    return [json.dumps(dict(v), sort_keys=True) if isinstance(v, Mapping) else v for v in values]

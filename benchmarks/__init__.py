@@ -1,0 +1,1 @@
+"""What is fast, and against which baseline: `make bench`."""

@@ -1,0 +1,21 @@
+"""`python -m benchmarks [SECTION …]`: measure, and write docs/benchmarks.md."""
+
+from typing import Annotated
+
+import typer
+
+from benchmarks import ingestion
+
+
+def main(
+    sections: Annotated[
+        list[str] | None, typer.Argument(help="ingestion; everything if none is named.")
+    ] = None,
+    events: Annotated[int, typer.Option(min=1000, help="Size of the ingestion run.")] = 100_000,
+) -> None:
+    """Measure speed as ratios against baselines of the same run."""
+    if not sections or "ingestion" in sections:
+        ingestion.run(events)
+
+
+typer.run(main)
