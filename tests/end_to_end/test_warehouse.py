@@ -1,0 +1,199 @@
+"""From generated events to gold, through the real commands."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import PROJECT_ROOT, Platform, new_platform
+from tests.end_to_end.warehouse_tables import snapshot, tables
+
+KNOBS = ("--duplicates", "0.05", "--late", "0.02", "--malformed", "0.02", "--shuffle")
+
+
+def generate(platform: Platform, file: Path, *options: str) -> Path:
+    platform.pbm("generate", "orders", *options, "--to", str(file))
+    return file
+
+
+@pytest.fixture(scope="module")
+def built(
+    services: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Platform, Path]:
+    """A platform with the orders of one file in gold, and that file."""
+    folder = tmp_path_factory.mktemp("built")
+    platform = new_platform(services, folder)
+    file = generate(
+        platform, folder / "a.jsonl", "--orders", "500", "--seed", "7", "--days", "20", *KNOBS
+    )
+    platform.ingest(file)
+    platform.dbt("build")
+    return platform, file
+
+
+def test_the_same_seed_gives_the_same_bytes(platform: Platform, tmp_path: Path) -> None:
+    first = generate(platform, tmp_path / "a.jsonl", "--orders", "500", "--seed", "7")
+    second = generate(platform, tmp_path / "b.jsonl", "--orders", "500", "--seed", "7")
+    other = generate(platform, tmp_path / "c.jsonl", "--orders", "500", "--seed", "8")
+    assert first.read_bytes() == second.read_bytes()
+    assert first.read_bytes() != other.read_bytes()
+
+
+def test_every_event_counts_once_in_silver_and_every_order_is_in_gold(
+    built: tuple[Platform, Path],
+) -> None:
+    platform, _ = built
+    (manifest_file,) = (platform.home / "manifests").glob("*.json")
+    manifest = json.loads(manifest_file.read_text())
+    assert manifest["duplicates"] > 0
+    assert manifest["malformed"] > 0
+    assert platform.value("select count(*) from pbm_bronze.raw_orders") == (
+        manifest["events"] + manifest["duplicates"]
+    )
+    dead = dict(
+        platform.rows("select error_type, count(*) from pbm_bronze.dead_letter_orders group by 1")
+    )
+    assert dead == manifest["malformed_by_error_type"]
+    assert platform.value("select count(*) from pbm_silver.stg_order_events") == manifest["events"]
+    assert platform.rows(
+        "select count(*), count(*) filter (where current_status = 'delivered'),"
+        " count(*) filter (where current_status = 'cancelled'), count(*) filter (where is_open)"
+        " from pbm_gold.fact_order_lifecycle"
+    ) == [
+        (
+            manifest["orders"],
+            manifest["orders_delivered"],
+            manifest["orders_cancelled"],
+            manifest["orders_open"],
+        )
+    ]
+    assert platform.value("select sum(orders_placed) from pbm_gold.daily_order_summary") == 500
+
+
+def test_ingesting_and_building_again_changes_no_row_of_gold(
+    built: tuple[Platform, Path],
+) -> None:
+    platform, file = built
+    before = snapshot(platform, "pbm_silver", "pbm_gold")
+    physical = "select count(*), max(xmin::text::bigint) from pbm_gold.fact_order_lifecycle"
+    written = platform.rows(physical)
+    assert platform.ingest(file)["accepted"] == 0
+    platform.dbt("build")
+    assert snapshot(platform, "pbm_silver", "pbm_gold") == before
+    assert platform.rows(physical) == written, "an unchanged order's row is not even rewritten"
+
+
+def test_no_identifier_of_a_patient_leaves_bronze(built: tuple[Platform, Path]) -> None:
+    platform, file = built
+    identifiers = identifiers_of_patients(file)
+    assert len(identifiers) > 2000
+
+    places = {
+        table: "\n".join(
+            row[0]
+            for row in platform.rows(
+                # ids that Pub/Sub or a file's lines gave are numbers that may look like a ZIP
+                f"select (to_jsonb(t) - 'message_id')::text from {table} t"
+            )
+        )
+        for table in tables(platform, "pbm_seeds", "pbm_silver", "pbm_gold", "pbm_serving")
+    }
+    folders = [platform.home / "logs", Path(platform.env["DBT_LOG_PATH"])]
+    folders.append(Path(platform.env["DBT_TARGET_PATH"]))
+    for folder in folders:
+        found = [path for path in folder.rglob("*") if path.is_file()]
+        assert found, f"{folder} holds nothing to search"
+        places |= {str(path): path.read_bytes().decode("utf-8", "replace") for path in found}
+    server_log = Path(PROJECT_ROOT, services_log(platform))
+    places[str(server_log)] = server_log.read_text()
+
+    # the search itself must be able to find them: in bronze, and each in a text of its own
+    assert found_in(identifiers, "\n".join(identifiers)) == identifiers
+    received = file.read_bytes().decode("utf-8", "replace")
+    assert len(found_in(identifiers, received)) > 0.8 * len(identifiers)
+    leaks = {place: sorted(found_in(identifiers, text))[:5] for place, text in places.items()}
+    assert {place: words for place, words in leaks.items() if words} == {}
+
+    # single names are also words: months, and companies that make drugs
+    names = names_of_patients(file)
+    about_orders = {place for place in places if "order" in place or "patients" in place}
+    assert len(about_orders & set(tables(platform, "pbm_silver", "pbm_gold"))) >= 5
+    leaks = {
+        table: sorted(found_in(names, places[table]))[:5]
+        for table in about_orders
+        if table.startswith(("pbm_silver.", "pbm_gold."))
+    }
+    assert {place: words for place, words in leaks.items() if words} == {}
+
+
+def services_log(platform: Platform) -> str:
+    return str(platform.value("select setting from pg_settings where name = 'data_directory'")) + (
+        "/../postgres.log"
+    )
+
+
+def patients(file: Path) -> Iterator[dict[str, Any]]:
+    """The patient of every placement in a file."""
+    for line in file.read_bytes().splitlines():
+        try:
+            patient = json.loads(line)["data"]["patient"]
+        except (ValueError, KeyError, TypeError):
+            continue  # a malformed message, or an event without a patient
+        if isinstance(patient, dict):
+            yield patient
+
+
+def identifiers_of_patients(file: Path) -> set[str]:
+    """Every value of every patient that the contract calls an identifier, as texts."""
+    identifiers: set[str] = set()
+    for patient in patients(file):
+        name = f"{patient.get('first_name')} {patient.get('last_name')}"
+        values = [name, *(patient.get(field) for field in IDENTIFIERS)]
+        identifiers |= {value.strip() for value in values if isinstance(value, str)}
+    return {identifier for identifier in identifiers if identifier}
+
+
+def names_of_patients(file: Path) -> set[str]:
+    """First and last names, each by itself."""
+    return {
+        str(patient[field]).strip()
+        for patient in patients(file)
+        for field in ("first_name", "last_name")
+        if len(str(patient.get(field) or "").strip()) > 2
+    }
+
+
+IDENTIFIERS = ("patient_id", "phone", "email", "address", "zip", "date_of_birth")
+
+_WORD = re.compile(r"[^\s\"',;:(){}\[\]<>=|]+")
+
+
+def found_in(identifiers: set[str], text: str) -> set[str]:
+    """Those identifiers that stand in ``text`` as whole words."""
+    words = set(_WORD.findall(text))
+    found = set()
+    for identifier in identifiers:
+        parts = _WORD.findall(identifier)
+        if all(part in words for part in parts) and identifier in text:
+            found.add(identifier)
+    return found
+
+
+def test_demo_runs_twice_and_leaves_no_process(tmp_path: Path) -> None:
+    from tests.conftest import clean_environment, run_pbm
+    from tests.pbm.test_stack import processes_of
+
+    env = clean_environment(
+        PBM_HOME=str(tmp_path / "home"),
+        DBT_TARGET_PATH=str(tmp_path / "target"),
+        DBT_LOG_PATH=str(tmp_path / "logs"),
+    )
+    for run in (1, 2):
+        result = run_pbm("demo", "--orders", "50", "--seed", str(run), env=env, timeout=600)
+        assert result.returncode == 0, result.stdout + result.stderr
+        for words in ("Orders by status", "daily_order_summary", "dead letter", "What next"):
+            assert words in result.stdout
+        assert processes_of(tmp_path / "home") == []

@@ -1,0 +1,35 @@
+"""Reading whole tables, to compare one state of the warehouse with another."""
+
+from tests.conftest import Platform
+
+# When a row was built or landed says nothing about what it says.
+BOOKKEEPING = {"built_at", "source_built_at", "ingested_at"}
+
+
+def tables(platform: Platform, *schemas: str) -> list[str]:
+    """The tables of some schemas, in order."""
+    found = platform.rows(
+        "select table_schema || '.' || table_name from information_schema.tables"
+        " where table_schema = any(%s) and table_type = 'BASE TABLE' order by 1",
+        list(schemas),
+    )
+    return [row[0] for row in found]
+
+
+def contents(platform: Platform, table: str) -> list[str]:
+    """The rows of a table as text, sorted, without bookkeeping."""
+    schema, _, name = table.partition(".")
+    columns = platform.rows(
+        "select column_name from information_schema.columns"
+        " where table_schema = %s and table_name = %s order by ordinal_position",
+        schema,
+        name,
+    )
+    kept = ", ".join(f'"{row[0]}"' for row in columns if row[0] not in BOOKKEEPING)
+    rows = platform.rows(f"select row({kept})::text from {table} order by 1")
+    return [row[0] for row in rows]
+
+
+def snapshot(platform: Platform, *schemas: str) -> dict[str, list[str]]:
+    """Every table of some schemas, by name."""
+    return {table: contents(platform, table) for table in tables(platform, *schemas)}
