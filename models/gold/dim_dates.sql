@@ -1,0 +1,54 @@
+{{
+    config(
+        materialized='table',
+        indexes=[{'columns': ['date_day'], 'unique': true}],
+    )
+}}
+
+with
+
+days as (
+
+    -- the first and the last day that the event contract accepts
+    {{ every_day('2000-01-01', '2100-12-31') | indent }}
+
+),
+
+parts as (
+
+    select
+        date_day,
+        {%- for part in ['year', 'quarter', 'month', 'day'] %}
+        cast(extract({{ part }} from date_day) as {{ whole_number_type() }})
+            as {{ part if part != 'day' else 'day_of_month' }},
+        {%- endfor %}
+        {{ iso_part('year', 'date_day') }} as iso_year,
+        {{ iso_part('week', 'date_day') }} as iso_week,
+        {{ iso_part('day', 'date_day') }} as iso_day_of_week,
+        {{ month_name('date_day') }} as month_name,
+        {{ day_name('date_day') }} as day_name
+    from days
+
+),
+
+dates as (
+
+    select
+        date_day,
+        year,
+        quarter,
+        month,
+        month_name,
+        day_of_month,
+        iso_year,
+        iso_week,
+        iso_day_of_week,
+        day_name,
+        {{ days_before('date_day', 'day_of_month - 1') }} as month_start_date,
+        {{ days_before('date_day', 'iso_day_of_week - 1') }} as week_start_date,
+        iso_day_of_week >= 6 as is_weekend
+    from parts
+
+)
+
+select * from dates

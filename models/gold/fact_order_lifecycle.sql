@@ -1,0 +1,54 @@
+{{
+    config(
+        materialized='incremental',
+        incremental_strategy='merge',
+        unique_key='order_id',
+        on_schema_change='fail',
+        indexes=[
+            {'columns': ['order_id'], 'unique': true},
+            {'columns': ['placed_at']},
+            {'columns': ['patient_key']},
+        ],
+        partition_by={
+            'field': 'placed_at',
+            'data_type': 'timestamp',
+            'granularity': 'month',
+        },
+        cluster_by=['order_id'],
+        post_hook='{{ delete_orders_not_in_silver() }}',
+    )
+}}
+
+with
+
+orders as (
+
+    select * from {{ ref('cleaned_orders_table') }}
+
+),
+
+changed_orders as (
+
+    select orders.*
+    from orders
+    {%- if is_incremental() %}
+    -- made from the same messages, an order's row is the same
+    where
+        not exists (
+            select 1
+            from {{ this }} as built_orders
+            where
+                built_orders.order_id = orders.order_id
+                and built_orders.events_hash = orders.events_hash
+        )
+    {%- endif %}
+
+),
+
+lifecycles as (
+
+    {{ order_lifecycle('changed_orders') | indent }}
+
+)
+
+select * from lifecycles

@@ -1,0 +1,79 @@
+{{
+    config(
+        materialized='incremental',
+        incremental_strategy='merge',
+        unique_key='order_id',
+        on_schema_change='fail',
+        indexes=[
+            {'columns': ['order_id'], 'unique': true},
+            {'columns': ['source_built_at']},
+        ],
+        partition_by={
+            'field': 'placed_at',
+            'data_type': 'timestamp',
+            'granularity': 'month',
+        },
+        cluster_by=['order_id'],
+        post_hook='{{ delete_orders_without_events() }}',
+    )
+}}
+
+with
+
+events as (
+
+    select * from {{ ref('stg_order_events') }}
+
+),
+{%- if is_incremental() %}
+
+changed_events as (
+
+    select
+        events.order_id,
+        events.other_order_ids
+    from events
+    where
+        events.built_at > (
+            select
+                coalesce(
+                    max(built_orders.source_built_at),
+                    {{ beginning_of_time() }}
+                )
+            from {{ this }} as built_orders
+        )
+
+),
+
+touched_orders as (
+
+    select order_id from changed_events
+
+    union distinct
+
+    -- an earlier copy of an event may have moved it here from another order
+    select element.value as order_id
+    from {{ unnest_json_strings('changed_events', 'other_order_ids')
+        | indent }}
+
+),
+{%- endif %}
+
+order_events as (
+
+    select events.*
+    from events
+    {%- if is_incremental() %}
+    inner join touched_orders
+        on events.order_id = touched_orders.order_id
+    {%- endif %}
+
+),
+
+orders as (
+
+    {{ order_milestones('order_events') | indent }}
+
+)
+
+select * from orders
