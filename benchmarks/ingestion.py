@@ -35,7 +35,7 @@ def run(events: int) -> None:
 def _copy(section: Section, bench: Bench, file: Path, count: int) -> None:
     from ingestion.events import Message, Pseudonymiser
     from ingestion.pipeline import check_chunk
-    from ingestion.sinks import PostgresBronze
+    from ingestion.sinks import PostgresSink
 
     messages = [
         Message(f"copy-{number}", line, {}, datetime.now(UTC))
@@ -45,7 +45,7 @@ def _copy(section: Section, bench: Bench, file: Path, count: int) -> None:
     with psycopg.connect(bench.dsn) as connection, connection.cursor() as cursor:
         cursor.execute("create table bare (like pbm_bronze.raw_orders)")
         cursor.execute("alter table bare alter ingested_at drop not null")
-        rows = [PostgresBronze.row(order) for order in checked.raw_orders]
+        rows = [PostgresSink.row(order) for order in checked.raw_orders]
         with (
             section.measure("bare COPY of the same rows", count, "events", note="the limit"),
             cursor.copy("copy bare from stdin") as copy,

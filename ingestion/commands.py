@@ -24,6 +24,7 @@ from pbm.stack import Stack
 
 if TYPE_CHECKING:
     from ingestion.generate_pbm_orders import SimulatedMessage
+    from ingestion.runs import IngestRun
     from ingestion.sources import PubSubSource
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
@@ -244,14 +245,16 @@ def ingest(
 
         source: Source
         if from_ == "pubsub":
-            source = _pubsub_source(settings, batch_size=batch_size, follow=follow)
+            run = _run_of(settings, settings.subscription_path)
+            source = _pubsub_source(settings, run, batch_size=batch_size, follow=follow)
         else:
             source = FileSource(Path(from_), batch_size=batch_size)
-            Stack(settings).require_postgres_dsn()
+            run = _run_of(settings, source.name)
         from ingestion import micro_batches
 
         landed = micro_batches.ingest(
             source,
+            run,
             lambda so_far: say(f"{so_far.read:,} messages read"),
         )
     seconds = time.monotonic() - started
@@ -277,14 +280,19 @@ def ingest(
     console.out.print(table)
 
 
-def _pubsub_source(settings: Settings, *, batch_size: int, follow: bool) -> "PubSubSource":
-    from ingestion.leases import Leases
+def _run_of(settings: Settings, source: str) -> "IngestRun":
+    from ingestion.runs import IngestRun
+
+    return IngestRun(Stack(settings).require_postgres_dsn(), source)
+
+
+def _pubsub_source(
+    settings: Settings, run: "IngestRun", *, batch_size: int, follow: bool
+) -> "PubSubSource":
     from ingestion.sources import PubSubSource
 
-    stack = Stack(settings)
-    dsn = stack.require_postgres_dsn()
     # Google's client library reads the emulator's address from the environment only
-    os.environ["PUBSUB_EMULATOR_HOST"] = stack.require_pubsub_emulator_host()
+    os.environ["PUBSUB_EMULATOR_HOST"] = Stack(settings).require_pubsub_emulator_host()
     stopping = False
 
     def stop(_signal: int, _frame: object) -> None:
@@ -301,6 +309,6 @@ def _pubsub_source(settings: Settings, *, batch_size: int, follow: bool) -> "Pub
         settings.subscription_path,
         batch_size=batch_size,
         follow=follow,
-        leases=Leases(dsn),
+        run=run,
         stopping=lambda: stopping,
     )

@@ -314,7 +314,7 @@ class DeadLetter(NamedTuple):
         message_id: The message's id.
         payload_base64: Its bytes as received, in base64.
         attributes: Its attributes.
-        error_type: The reason.
+        error_type: The reason, an ``ErrorType`` for every message that the contract refuses.
         error_message: A sentence that names the field and what is expected of it. It never holds a
             value of the payload, so that it can be logged and shown.
         publish_time: When the message was published, in UTC.
@@ -323,7 +323,7 @@ class DeadLetter(NamedTuple):
     message_id: str
     payload_base64: str
     attributes: Mapping[str, str]
-    error_type: ErrorType
+    error_type: str
     error_message: str
     publish_time: datetime
 
@@ -454,6 +454,54 @@ def _accept(message: Message, pseudonymiser: Pseudonymiser) -> RawOrder:
         payload,
         message.publish_time,
     )
+
+
+def live_labels(event_type: str, payload: str) -> tuple[str | None, str | None]:
+    """Return the delivery state and the status by which the speed layer counts an event.
+
+    Args:
+        event_type: The event's type, normalised.
+        payload: The payload of an accepted message.
+
+    Returns:
+        ``state``, of a placement's patient, and ``status``, the event's own; each trimmed and in
+        silver's letter case, None where the event carries none that can be read.
+    """
+    if event_type not in _WITH_PATIENT and event_type not in _WITH_STATUS:
+        return None, None
+    data = _read_envelope(payload.encode())[1].get("data")
+    if not isinstance(data, dict):
+        return None, None
+    state = status = None
+    if event_type in _WITH_STATUS:
+        status = _code_text(data.get("status"))
+        status = status and status.lower().replace(" ", "_").replace("-", "_")
+    patient = data.get("patient") if event_type in _WITH_PATIENT else None
+    if isinstance(patient, dict):
+        state = _code_text(patient.get("state"))
+        state = state and state.upper()
+    return state, status
+
+
+_WITH_PATIENT: Final = frozenset(
+    name for name, kind in EVENT_TYPES.items() if any(f.name == "patient" for f in kind.fields)
+)
+_WITH_STATUS: Final = frozenset(
+    name for name, kind in EVENT_TYPES.items() if any(f.name == "status" for f in kind.fields)
+)
+
+
+def _code_text(value: object) -> str | None:
+    """A code's text, trimmed; a number or boolean counts as its JSON text."""
+    match value:
+        case bytes():
+            return value.decode()
+        case bool():
+            return "true" if value else "false"
+        case str():
+            return value.strip(WHITE_SPACE) or None
+        case _:
+            return None
 
 
 # -- JSON ---------------------------------------------------------------------------------------
@@ -640,13 +688,4 @@ def _event_timestamp(text: str, publish_time: datetime) -> datetime:
 def _patient_id(data: Mapping[str, Any]) -> str | None:
     """Return the text of the patient's id, or None where there is none."""
     patient = data.get("patient")
-    if not isinstance(patient, dict):
-        return None
-    value = patient.get("patient_id")
-    if isinstance(value, bytes):
-        return value.decode()
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, str) and value.strip(WHITE_SPACE):
-        return value
-    return None
+    return _code_text(patient.get("patient_id")) if isinstance(patient, dict) else None

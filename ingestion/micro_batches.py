@@ -1,31 +1,36 @@
 """The local way to run the job: micro-batches, each acknowledged after its commit.
 
 Beam's own direct runner acknowledges a message before the pipeline has seen it, so that a failure
-or a kill loses it. Here a batch is pulled, the job's graph runs over it as one bounded pipeline,
-and only when that has committed is the batch acknowledged. A kill at any moment leaves messages
-that come again, and a message that comes again changes nothing.
+or a kill loses it. Here a batch is pulled, the job's graph runs over it as one bounded pipeline
+within one transaction, and only when that has committed is the batch acknowledged. A kill at any
+moment leaves messages that come again, and a message that comes again changes nothing.
 """
 
 import functools
-import itertools
 import logging
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
+from uuid import UUID
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 from ingestion.events import Message, Pseudonymiser
-from ingestion.pipeline import NAMESPACE, IngestOrders
-from ingestion.sinks import Landed, PostgresBronze
+from ingestion.pipeline import IngestOrders, counted
+from ingestion.runs import IngestRun
+from ingestion.sinks import Landed, LandedChunk, PostgresSink
 from ingestion.sources import Batch, Source
-from pbm.errors import PbmError
+from pbm.errors import PbmError, UnreachableError
 from pbm.settings import load_settings
 from pbm.stack import Stack
 
 CHUNK = 1000
-"""Messages in one element of the graph, and in one transaction."""
+"""Messages in one element of the graph."""
+
+PATIENCE_SECONDS = 60.0
+"""How long a warehouse that is lost is waited for, before the run gives up."""
 
 _LOG = logging.getLogger(__name__)
 
@@ -39,48 +44,54 @@ class _Desk:
     """
 
     def __init__(self) -> None:
-        self.batches: dict[int, list[Message]] = {}
-        self.errors: dict[int, PbmError] = {}
+        self.batches: dict[UUID, list[Message]] = {}
+        self.errors: dict[UUID, PbmError] = {}
 
 
 _desk = _Desk()
-_numbers = itertools.count()
 
 
 class TakeChunks(beam.DoFn):
     """Take a batch of this process from the desk, in chunks.
 
     Args:
-        batch_number: The number under which the loop laid it there.
+        batch_id: Under which the loop laid it there.
     """
 
-    def __init__(self, batch_number: int) -> None:
-        self._batch_number = batch_number
+    def __init__(self, batch_id: UUID) -> None:
+        self._batch_id = batch_id
 
     def process(self, _: bytes) -> Iterator[Sequence[Message]]:
         """The impulse in, the batch's chunks out."""
-        messages = _desk.batches[self._batch_number]
+        messages = _desk.batches[self._batch_id]
         for start in range(0, len(messages), CHUNK):
             yield messages[start : start + CHUNK]
 
 
-class _ReportingBronze:
-    """Bronze that leaves its error on the desk before the runner turns it into text."""
+class _ReportingSink:
+    """The sink, leaving its error on the desk before the runner turns it into text."""
 
-    def __init__(self, batch_number: int) -> None:
-        self._batch_number = batch_number
+    def __init__(self, batch_id: UUID) -> None:
+        self._batch_id = batch_id
 
-    def land(self, *arguments: Any) -> Landed:  # noqa: ANN401
+    def land(self, *arguments: Any) -> LandedChunk:  # noqa: ANN401
+        chunk: LandedChunk = self._do(_sink().land, *arguments)
+        return chunk
+
+    def land_panes(self, *arguments: Any) -> None:  # noqa: ANN401
+        self._do(_sink().land_panes, *arguments)
+
+    def _do(self, method: Callable[..., Any], *arguments: Any) -> Any:  # noqa: ANN401
         try:
-            return _bronze().land(*arguments)
+            return method(*arguments)
         except PbmError as error:
-            _desk.errors[self._batch_number] = error
+            _desk.errors[self._batch_id] = error
             raise
 
 
 @functools.cache
-def _bronze() -> PostgresBronze:
-    return PostgresBronze(Stack(load_settings()).require_postgres_dsn())
+def _sink() -> PostgresSink:
+    return PostgresSink(Stack(load_settings()).require_postgres_dsn())
 
 
 @functools.cache
@@ -90,69 +101,100 @@ def load_pseudonymiser() -> Pseudonymiser:
     return Pseudonymiser(Stack(settings).pseudonym_key(), settings.pseudonym_key_version)
 
 
-def ingest(source: Source, progress: Callable[[Landed], None] = lambda _: None) -> Landed:
+def ingest(
+    source: Source, run: IngestRun, progress: Callable[[Landed], None] = lambda _: None
+) -> Landed:
     """Ingest all that ``source`` hands out; acknowledge each batch after its commit.
+
+    A warehouse that is lost is waited for, with the batch in hand. Windows that a killed run may
+    have cut short are repaired first.
 
     Args:
         source: Where the messages come from. It is closed at the end.
+        run: The record of this run. It is ended at the end.
         progress: Called after each batch with the counts so far.
 
     Returns:
         What became of all messages.
 
     Raises:
-        ServiceError: The database or Pub/Sub was lost. What was not committed was not
-            acknowledged.
+        UnreachableError: The warehouse or Pub/Sub was lost for too long. What was not committed was
+            not acknowledged.
     """
     total = Landed()
     load_pseudonymiser()  # a key that cannot be used is an error before the first message
     try:
+        repair_windows(run)
         for batch in source.batches():
-            total.add(_run(batch))
+            total.add(_patiently(functools.partial(_run, batch, run)))
             source.acknowledge(batch)
             progress(total)
+        run.end()
     finally:
         source.close()
-        _bronze().close()
-    _LOG.info("ingested", extra={"read": total.read, "accepted": total.accepted})
+        _sink().close()
+    _LOG.info(
+        "ingested",
+        extra={"run_id": str(run.run_id), "read": total.read, "accepted": total.accepted},
+    )
     return total
 
 
-def _run(batch: Batch) -> Landed:
-    number = next(_numbers)
-    _desk.batches[number] = batch.messages
-    pipeline = beam.Pipeline(
-        runner=FnApiRunner(), options=PipelineOptions(["--no_save_main_session"])
-    )
-    _ = (
-        pipeline
-        | beam.Impulse()
-        | "Take chunks" >> beam.ParDo(TakeChunks(number))
-        | IngestOrders(load_pseudonymiser, functools.partial(_ReportingBronze, number))
-    )
+def repair_windows(run: IngestRun) -> int:
+    """Correct the live windows of runs that were killed; return how many panes that took."""
+    since = run.cut_short_since()
+    if since is None:
+        return 0
+    panes = _sink().repair_windows(since)
+    run.close_cut_short()
+    if panes:
+        _LOG.warning("repaired live windows", extra={"panes": panes, "since": since.isoformat()})
+    return panes
+
+
+def _patiently(land: Callable[[], Landed]) -> Landed:
+    """Try again while the warehouse is away: it restarts, or is failed over."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    pause = 0.2
+    while True:
+        try:
+            return land()
+        except UnreachableError as error:
+            if time.monotonic() + pause > deadline:
+                raise
+            _LOG.warning("waiting for the warehouse", extra={"problem": error.problem})
+            time.sleep(pause)
+            pause = min(2 * pause, 5.0)
+
+
+def _run(batch: Batch, run: IngestRun) -> Landed:
+    """Land one batch in one transaction."""
+    _desk.batches[batch.batch_id] = batch.messages
     try:
-        result = pipeline.run()
-        result.wait_until_finish()
-    except Exception:
-        error = _desk.errors.pop(number, None)
-        if error is not None:
-            raise error from None
-        raise
+        with _sink().transaction():
+            pipeline = beam.Pipeline(
+                runner=FnApiRunner(), options=PipelineOptions(["--no_save_main_session"])
+            )
+            _ = (
+                pipeline
+                | beam.Impulse()
+                | "Take chunks" >> beam.ParDo(TakeChunks(batch.batch_id))
+                | IngestOrders(
+                    load_pseudonymiser,
+                    functools.partial(_ReportingSink, batch.batch_id),
+                    emission=str(batch.batch_id),
+                )
+            )
+            try:
+                result = pipeline.run()
+                result.wait_until_finish()
+            except Exception:
+                error = _desk.errors.pop(batch.batch_id, None)
+                if error is not None:
+                    raise error from None
+                raise
+            landed = counted(result.metrics())
+            _sink().count_run(run.run_id, landed)
     finally:
-        del _desk.batches[number]
-    return _landed(result.metrics())
-
-
-def _landed(metrics: Any) -> Landed:  # noqa: ANN401  Beam has no types
-    landed = Landed()
-    for counter in metrics.query(beam.metrics.MetricsFilter().with_namespace(NAMESPACE))[
-        "counters"
-    ]:
-        name, count = counter.key.metric.name, counter.result
-        if name == "accepted":
-            landed.accepted += count
-        elif name == "already_there":
-            landed.already_there += count
-        else:
-            landed.dead_letters[name.removeprefix("dead_letters.")] += count
+        del _desk.batches[batch.batch_id]
     return landed

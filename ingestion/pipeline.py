@@ -1,23 +1,26 @@
-"""The Beam job: read, check, pseudonymise, land in bronze, dead letters aside.
+"""The Beam job: check, pseudonymise, land in bronze, count in windows, land the panes.
 
-One graph for every runner. Its elements are chunks of messages rather than single ones, because
-both the database and Beam itself work best on a thousand at a time.
+One graph for every runner; where messages come from and where rows go is given to it. Its elements
+are chunks of messages rather than single ones, because both the database and Beam itself work best
+on a thousand at a time.
 """
 
-import logging
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple, Protocol
+from datetime import UTC, datetime
+from typing import Any, NamedTuple, Protocol
 
 import apache_beam as beam
 from apache_beam.metrics import Metrics
+from apache_beam.transforms import window
 
+from ingestion import live
 from ingestion.events import DeadLetter, Message, Pseudonymiser, RawOrder, check_message
-from ingestion.sinks import Landed
+from ingestion.live import LiveKey, Pane
+from ingestion.sinks import Landed, LandedChunk
 
 NAMESPACE = "ingestion"
 """Namespace of the job's counters: ``accepted``, ``already_there``, ``dead_letters.<reason>``."""
-
-_LOG = logging.getLogger(__name__)
 
 
 class CheckedChunk(NamedTuple):
@@ -27,11 +30,16 @@ class CheckedChunk(NamedTuple):
     dead_letters: list[DeadLetter]
 
 
-class Bronze(Protocol):
-    """Where checked messages land; see ``ingestion.sinks``."""
+class Sink(Protocol):
+    """Where checked messages and panes land; see ``ingestion.sinks``."""
 
-    def land(self, raw_orders: Sequence[RawOrder], dead_letters: Sequence[DeadLetter]) -> Landed:
-        """Insert what is new, in one transaction."""
+    def land(
+        self, raw_orders: Sequence[RawOrder], dead_letters: Sequence[DeadLetter]
+    ) -> LandedChunk:
+        """Insert what is new, and say how the live counts change."""
+
+    def land_panes(self, panes: Sequence[Pane]) -> None:
+        """Insert panes."""
 
 
 def check_chunk(messages: Sequence[Message], pseudonymiser: Pseudonymiser) -> CheckedChunk:
@@ -66,50 +74,149 @@ class CheckMessages(beam.DoFn):
 
 
 class LandInBronze(beam.DoFn):
-    """Checked chunks to bronze and the dead letters; counts what became of the messages.
+    """Checked chunks to bronze and the dead letters; out come changes of the live counts.
 
     Args:
-        open_bronze: Called on the worker, which keeps what it returns.
+        open_sink: Called on the worker, which keeps what it returns.
     """
 
-    def __init__(self, open_bronze: Callable[[], Bronze]) -> None:
-        self._open_bronze = open_bronze
+    def __init__(self, open_sink: Callable[[], Sink]) -> None:
+        self._open_sink = open_sink
 
     def setup(self) -> None:
-        """Open bronze where the work is done."""
-        self._bronze = self._open_bronze()
+        """Open the sink where the work is done."""
+        self._sink = self._open_sink()
 
-    def process(self, element: CheckedChunk) -> Iterator[Landed]:
-        """Land one chunk in one transaction."""
-        landed = self._bronze.land(element.raw_orders, element.dead_letters)
-        Metrics.counter(NAMESPACE, "accepted").inc(landed.accepted)
-        Metrics.counter(NAMESPACE, "already_there").inc(landed.already_there)
-        for reason, count in landed.dead_letters.items():
-            Metrics.counter(NAMESPACE, f"dead_letters.{reason}").inc(count)
-        yield landed
+    def process(self, element: CheckedChunk) -> Iterator[Any]:
+        """Land one chunk; yield ``((event_type, state, status), change)`` in each window's time."""
+        chunk = self._sink.land(element.raw_orders, element.dead_letters)
+        report(chunk.landed)
+        for (start, key), change in chunk.live_changes.items():
+            yield window.TimestampedValue((tuple(key), change), start.timestamp())
+
+
+class CountInWindows(beam.PTransform):
+    """Changes of the live counts to panes of one-minute windows of publish time.
+
+    Args:
+        emission: What tells this run's panes from any other's.
+        windowing: How to window; fixed windows of one minute, with a runner's default trigger,
+            if not given. Panes must be discarding: a reader adds them up.
+    """
+
+    def __init__(self, emission: str, windowing: beam.WindowInto | None = None) -> None:
+        super().__init__()
+        self._emission = emission
+        self._windowing = windowing or beam.WindowInto(
+            window.FixedWindows(live.WINDOW.total_seconds())
+        )
+
+    def expand(self, changes: beam.PCollection) -> beam.PCollection:
+        """Window, add up, and make panes."""
+        return (
+            changes
+            | "Window by minute" >> self._windowing
+            | "Add up" >> beam.CombinePerKey(sum)
+            | "Make panes" >> beam.ParDo(_MakePanes(self._emission))
+        )
+
+
+class _MakePanes(beam.DoFn):
+    def __init__(self, emission: str) -> None:
+        self._emission = emission
+
+    def process(
+        self,
+        element: tuple[tuple[Any, ...], int],
+        minute: Any = beam.DoFn.WindowParam,  # noqa: ANN401
+        pane_info: Any = beam.DoFn.PaneInfoParam,  # noqa: ANN401
+    ) -> Iterator[Pane]:
+        key, change = element
+        if change:
+            start = datetime.fromtimestamp(minute.start.micros / 1e6, UTC)
+            emission = f"{self._emission} {pane_info.index}"
+            yield live.pane(emission, start, LiveKey(*key), change)
+
+
+class LandPanes(beam.DoFn):
+    """Panes to the live table, a bundle at a time.
+
+    Args:
+        open_sink: Called on the worker, which keeps what it returns.
+    """
+
+    def __init__(self, open_sink: Callable[[], Sink]) -> None:
+        self._open_sink = open_sink
+
+    def setup(self) -> None:
+        """Open the sink where the work is done."""
+        self._sink = self._open_sink()
+
+    def start_bundle(self) -> None:
+        """Begin with no panes."""
+        self._panes: list[Pane] = []
+
+    def process(self, element: Pane) -> None:
+        """Keep a pane for the end of the bundle."""
+        self._panes.append(element)
+
+    def finish_bundle(self) -> None:
+        """Land the bundle's panes."""
+        if self._panes:
+            self._sink.land_panes(self._panes)
 
 
 class IngestOrders(beam.PTransform):
-    """Chunks of messages to what became of them.
+    """Chunks of messages to bronze, dead letters and live panes.
 
     Args:
         load_pseudonymiser: Gives a worker the key of the patient pseudonyms.
-        open_bronze: Gives a worker its connection to bronze.
+        open_sink: Gives a worker its connection to the warehouse.
+        emission: What tells this run's panes from any other's.
+        windowing: See ``CountInWindows``.
     """
 
     def __init__(
         self,
         load_pseudonymiser: Callable[[], Pseudonymiser],
-        open_bronze: Callable[[], Bronze],
+        open_sink: Callable[[], Sink],
+        emission: str,
+        windowing: beam.WindowInto | None = None,
     ) -> None:
         super().__init__()
         self._load_pseudonymiser = load_pseudonymiser
-        self._open_bronze = open_bronze
+        self._open_sink = open_sink
+        self._emission = emission
+        self._windowing = windowing
 
     def expand(self, chunks: beam.PCollection) -> beam.PCollection:
-        """Check and pseudonymise, then land."""
+        """Check and pseudonymise, land, count, land the panes."""
         return (
             chunks
             | "Check and pseudonymise" >> beam.ParDo(CheckMessages(self._load_pseudonymiser))
-            | "Land in bronze" >> beam.ParDo(LandInBronze(self._open_bronze))
+            | "Land in bronze" >> beam.ParDo(LandInBronze(self._open_sink))
+            | "Count in windows" >> CountInWindows(self._emission, self._windowing)
+            | "Land the panes" >> beam.ParDo(LandPanes(self._open_sink))
         )
+
+
+def report(landed: Landed) -> None:
+    """Add what became of some messages to the job's counters."""
+    Metrics.counter(NAMESPACE, "accepted").inc(landed.accepted)
+    Metrics.counter(NAMESPACE, "already_there").inc(landed.already_there)
+    for reason, count in landed.dead_letters.items():
+        Metrics.counter(NAMESPACE, f"dead_letters.{reason}").inc(count)
+
+
+def counted(metrics: Any) -> Landed:  # noqa: ANN401  Beam has no types
+    """What became of all messages, from the counters of a finished job."""
+    counts: Counter[str] = Counter()
+    query = beam.metrics.MetricsFilter().with_namespace(NAMESPACE)
+    for counter in metrics.query(query)["counters"]:
+        counts[counter.key.metric.name] += counter.result
+    reasons = {name: count for name, count in counts.items() if name.startswith("dead_letters.")}
+    return Landed(
+        counts["accepted"],
+        counts["already_there"],
+        Counter({name.removeprefix("dead_letters."): count for name, count in reasons.items()}),
+    )

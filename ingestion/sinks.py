@@ -1,14 +1,24 @@
-"""Where checked messages go: bronze and the dead letters, in one transaction."""
+"""Where checked messages go in PostgreSQL: bronze, dead letters and live panes, all or nothing."""
 
+import base64
 import json
+import uuid
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
 
 import psycopg
 
+from ingestion import live
 from ingestion.events import DeadLetter, RawOrder
+from ingestion.live import FirstCopy, LiveKey, Pane
 from pbm import warehouse
+
+REFUSED: Final = "refused_by_warehouse"
+"""Reason of a dead letter that the contract accepts and the warehouse does not."""
 
 
 @dataclass
@@ -37,8 +47,13 @@ class Landed:
         self.dead_letters += other.dead_letters
 
 
-_RAW_ORDER_COLUMNS = ", ".join(RawOrder._fields)
-_DEAD_LETTER_COLUMNS = ", ".join(DeadLetter._fields)
+_RAW_ORDER_COLUMNS: Final = ", ".join(RawOrder._fields)
+_DEAD_LETTER_COLUMNS: Final = ", ".join(DeadLetter._fields)
+_PANE_COLUMNS: Final = ", ".join(Pane._fields)
+
+# One batch at a time lands in a database: whether a copy of an event is its first cannot be decided
+# while another batch with a copy of it is half-way.
+_LANDING_LOCK: Final = 0x6C616E64
 
 _CREATE_INCOMING = """
 create temporary table if not exists incoming_raw_orders
@@ -52,18 +67,65 @@ alter table incoming_dead_letters
 """
 
 # A message that is one of the two already stays what it is: a file that is read again later would
-# otherwise turn a timestamp that was too far ahead into an accepted one. Rows go in by message id,
-# so that two ingesters with the same messages wait for each other and never deadlock.
+# otherwise turn a timestamp that was too far ahead into an accepted one.
+#
+# The answer is about events: for each one that came, the copy that counts now if that is a new one,
+# and the copy that counted until now if there was one. What a statement inserts it does not see
+# in the table yet, so `raw_orders` holds the older copies only.
 _INSERT_RAW_ORDERS = f"""
-insert into pbm_bronze.raw_orders ({_RAW_ORDER_COLUMNS})
-select {_RAW_ORDER_COLUMNS}
-from incoming_raw_orders
-where not exists (
-    select from pbm_bronze.dead_letter_orders
-    where dead_letter_orders.message_id = incoming_raw_orders.message_id
+with
+
+inserted as (
+
+    insert into pbm_bronze.raw_orders ({_RAW_ORDER_COLUMNS})
+    select {_RAW_ORDER_COLUMNS}
+    from incoming_raw_orders
+    where not exists (
+        select from pbm_bronze.dead_letter_orders
+        where dead_letter_orders.message_id = incoming_raw_orders.message_id
+    )
+    on conflict (message_id) do nothing
+    returning message_id, event_id, event_type, payload, publish_time
+
+),
+
+first_inserted as (
+
+    select distinct on (event_id) *
+    from inserted
+    order by event_id, publish_time, message_id collate "C"
+
+),
+
+counting as (
+
+    select
+        first_inserted.*,
+        older.message_id as older_message_id,
+        older.event_type as older_event_type,
+        older.payload as older_payload,
+        older.publish_time as older_publish_time
+    from first_inserted
+    left join lateral (
+        select raw_orders.*
+        from pbm_bronze.raw_orders
+        where raw_orders.event_id = first_inserted.event_id
+        order by raw_orders.publish_time, raw_orders.message_id collate "C"
+        limit 1
+    ) as older on true
+    where
+        older.message_id is null
+        or (first_inserted.publish_time, first_inserted.message_id collate "C")
+        < (older.publish_time, older.message_id collate "C")
+
 )
-order by message_id
-on conflict (message_id) do nothing
+
+select
+    (select count(*) from inserted) as accepted,
+    event_type, payload, publish_time,
+    older_event_type, older_payload, older_publish_time
+from counting
+right join (select 1) as always on true
 """  # noqa: S608  column names of our own
 _INSERT_DEAD_LETTERS = f"""
 insert into pbm_bronze.dead_letter_orders ({_DEAD_LETTER_COLUMNS})
@@ -73,14 +135,39 @@ where not exists (
     select from pbm_bronze.raw_orders
     where raw_orders.message_id = incoming_dead_letters.message_id
 )
-order by message_id
 on conflict (message_id) do nothing
 returning error_type
 """  # noqa: S608
+_INSERT_PANE = f"""
+insert into pbm_speed.live_order_metrics ({_PANE_COLUMNS})
+values ({", ".join(["%s"] * len(Pane._fields))})
+on conflict (pane_id) do nothing
+"""  # noqa: S608
+_COUNT_RUN = """
+update pbm_ops.ingest_runs
+set
+    messages_read = messages_read + %s,
+    accepted = accepted + %s,
+    already_there = already_there + %s,
+    dead_letters = dead_letters + %s,
+    leased_until = greatest(leased_until, clock_timestamp() + interval '20 seconds')
+where run_id = %s
+"""
 
 
-class PostgresBronze:
-    """Bronze in PostgreSQL; one connection, opened at first use and again after a failure.
+@dataclass
+class LandedChunk:
+    """What became of a chunk, and how the live counts change with it."""
+
+    landed: Landed
+    live_changes: Counter[tuple[datetime, LiveKey]]
+
+
+class PostgresSink:
+    """Bronze, dead letters and live panes in PostgreSQL, on one connection.
+
+    What is landed between the start and the end of ``transaction`` is committed together, so that
+    a kill at any moment leaves all of a batch or nothing of it.
 
     Args:
         dsn: Connection string of the warehouse.
@@ -91,18 +178,98 @@ class PostgresBronze:
         self._where = warehouse.describe(dsn)
         self._connection: psycopg.Connection[tuple[object, ...]] | None = None
 
-    def land(self, raw_orders: Sequence[RawOrder], dead_letters: Sequence[DeadLetter]) -> Landed:
-        """Insert what is new, in one transaction, and say what became of each message.
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Commit what the block landed, or roll it back if it fails.
 
         Raises:
-            ServiceError: The database was lost or refused; nothing was committed.
+            ServiceError: The database was lost, and nothing of the block was committed, or the
+                answer to the commit was lost. To land the same again is right in both cases.
         """
         with warehouse.translated_errors(self._where):
             try:
-                return self._land(raw_orders, dead_letters)
-            except psycopg.Error:
-                self.close()
+                connection = self._opened()
+                connection.execute("select pg_advisory_xact_lock(%s)", (_LANDING_LOCK,))
+                yield
+                connection.commit()
+            except BaseException:
+                self.close()  # which rolls back
                 raise
+
+    def land(
+        self, raw_orders: Sequence[RawOrder], dead_letters: Sequence[DeadLetter]
+    ) -> LandedChunk:
+        """Insert what is new and say what became of each message.
+
+        A row that the database refuses becomes a dead letter, and costs no other row.
+
+        Raises:
+            ServiceError: The database was lost.
+        """
+        with warehouse.translated_errors(self._where):
+            refused: list[DeadLetter] = []
+            chunk = self._land_raw_orders(raw_orders, refused)
+            chunk.landed.dead_letters = self._land_dead_letters([*dead_letters, *refused])
+        done = chunk.landed.read
+        chunk.landed.already_there = len(raw_orders) + len(dead_letters) - done
+        return chunk
+
+    def land_panes(self, panes: Sequence[Pane]) -> None:
+        """Insert panes; one that is there already counts once.
+
+        Raises:
+            ServiceError: The database was lost.
+        """
+        with warehouse.translated_errors(self._where), self._opened().cursor() as cursor:
+            cursor.executemany(_INSERT_PANE, panes)
+
+    def count_run(self, run_id: uuid.UUID, landed: Landed) -> None:
+        """Add to what a run has counted.
+
+        Raises:
+            ServiceError: The database was lost.
+        """
+        with warehouse.translated_errors(self._where):
+            self._opened().execute(
+                _COUNT_RUN,
+                (
+                    landed.read,
+                    landed.accepted,
+                    landed.already_there,
+                    landed.dead_letters.total(),
+                    run_id,
+                ),
+            )
+
+    def repair_windows(self, since: datetime) -> int:
+        """Correct the windows of messages that came since then, where panes and bronze differ.
+
+        Returns:
+            How many panes of correction were written.
+
+        Raises:
+            ServiceError: The database was lost.
+        """
+        with self.transaction():
+            wanted: Counter[tuple[datetime, LiveKey]] = Counter()
+            for event_type, payload, publish_time in self._opened().execute(
+                _FIRST_COPIES_SINCE, {"since": since}
+            ):
+                copy = FirstCopy(str(event_type), str(payload), _time(publish_time))
+                wanted[live.window_start(copy.publish_time), live.key_of(copy)] += 1
+            for start, event_type, state, status, events in self._opened().execute(
+                _PANES_SINCE, {"since": since}
+            ):
+                key = LiveKey(str(event_type), _text(state), _text(status))
+                wanted[_time(start), key] -= int(str(events))
+            repair = f"repair {uuid.uuid4()}"
+            panes = [
+                live.pane(repair, start, key, missing)
+                for (start, key), missing in wanted.items()
+                if missing
+            ]
+            self.land_panes(panes)
+        return len(panes)
 
     def close(self) -> None:
         """Close the connection, whatever state it is in."""
@@ -114,30 +281,59 @@ class PostgresBronze:
     def row(values: RawOrder | DeadLetter) -> list[object]:
         """The values as ``COPY`` takes them: attributes as JSON."""
         return [
-            json.dumps(dict(v), sort_keys=True) if isinstance(v, Mapping) else v for v in values
+            json.dumps(dict(value), sort_keys=True) if isinstance(value, Mapping) else value
+            for value in values
         ]
 
-    def _land(self, raw_orders: Sequence[RawOrder], dead_letters: Sequence[DeadLetter]) -> Landed:
-        landed = Landed()
-        with self._opened().transaction(), self._opened().cursor() as cursor:
-            if raw_orders:
-                with cursor.copy(
-                    f"copy incoming_raw_orders ({_RAW_ORDER_COLUMNS}) from stdin"
-                ) as copy:
-                    for order in raw_orders:
-                        copy.write_row(self.row(order))
-                cursor.execute(_INSERT_RAW_ORDERS)
-                landed.accepted = cursor.rowcount
-            if dead_letters:
-                with cursor.copy(
-                    f"copy incoming_dead_letters ({_DEAD_LETTER_COLUMNS}) from stdin"
-                ) as copy:
-                    for letter in dead_letters:
-                        copy.write_row(self.row(letter))
-                cursor.execute(_INSERT_DEAD_LETTERS)
-                landed.dead_letters = Counter(str(row[0]) for row in cursor)
-        landed.already_there = len(raw_orders) + len(dead_letters) - landed.read
-        return landed
+    def _land_raw_orders(
+        self, raw_orders: Sequence[RawOrder], refused: list[DeadLetter]
+    ) -> LandedChunk:
+        """Land rows together; if one is refused, each half by itself, down to that row."""
+        if not raw_orders:
+            return LandedChunk(Landed(), Counter())
+        try:
+            with self._opened().transaction():  # a savepoint
+                return self._copy_raw_orders(raw_orders)
+        except (psycopg.DataError, psycopg.IntegrityError) as error:
+            if len(raw_orders) == 1:
+                refused.append(_refusal(raw_orders[0], error))
+                return LandedChunk(Landed(), Counter())
+        half = len(raw_orders) // 2
+        first = self._land_raw_orders(raw_orders[:half], refused)
+        second = self._land_raw_orders(raw_orders[half:], refused)
+        first.landed.add(second.landed)
+        first.live_changes.update(second.live_changes)
+        return first
+
+    def _copy_raw_orders(self, raw_orders: Sequence[RawOrder]) -> LandedChunk:
+        with self._opened().cursor() as cursor:
+            cursor.execute("truncate incoming_raw_orders")
+            with cursor.copy(f"copy incoming_raw_orders ({_RAW_ORDER_COLUMNS}) from stdin") as copy:
+                for order in raw_orders:
+                    copy.write_row(self.row(order))
+            cursor.execute(_INSERT_RAW_ORDERS)
+            rows = cursor.fetchall()
+        counted, replaced = [], []
+        for _, event_type, payload, publish_time, *older in rows:
+            if event_type is None:
+                continue
+            counted.append(FirstCopy(str(event_type), str(payload), _time(publish_time)))
+            if older[0] is not None:
+                replaced.append(FirstCopy(str(older[0]), str(older[1]), _time(older[2])))
+        return LandedChunk(Landed(accepted=int(str(rows[0][0]))), live.count(counted, replaced))
+
+    def _land_dead_letters(self, dead_letters: Sequence[DeadLetter]) -> Counter[str]:
+        if not dead_letters:
+            return Counter()
+        with self._opened().cursor() as cursor:
+            cursor.execute("truncate incoming_dead_letters")
+            with cursor.copy(
+                f"copy incoming_dead_letters ({_DEAD_LETTER_COLUMNS}) from stdin"
+            ) as copy:
+                for letter in dead_letters:
+                    copy.write_row(self.row(letter))
+            cursor.execute(_INSERT_DEAD_LETTERS)
+            return Counter(str(row[0]) for row in cursor)
 
     def _opened(self) -> psycopg.Connection[tuple[object, ...]]:
         if self._connection is None:
@@ -145,3 +341,61 @@ class PostgresBronze:
             self._connection.execute(_CREATE_INCOMING)
             self._connection.commit()
         return self._connection
+
+
+# Windows are whole minutes of publish time; those are looked at that hold a copy of an event of
+# which a message came since then.
+_TOUCHED = """
+touched as (
+
+    select distinct date_trunc('minute', copies.publish_time, 'UTC') as window_start
+    from pbm_bronze.raw_orders as recent
+    inner join pbm_bronze.raw_orders as copies on recent.event_id = copies.event_id
+    where recent.ingested_at >= %(since)s
+
+)
+"""
+_FIRST_COPIES_SINCE = f"""
+with {_TOUCHED}
+select raw_orders.event_type, raw_orders.payload, raw_orders.publish_time
+from pbm_bronze.raw_orders
+inner join touched
+    on date_trunc('minute', raw_orders.publish_time, 'UTC') = touched.window_start
+where not exists (
+    select from pbm_bronze.raw_orders as older
+    where
+        older.event_id = raw_orders.event_id
+        and (older.publish_time, older.message_id collate "C")
+        < (raw_orders.publish_time, raw_orders.message_id collate "C")
+)
+"""  # noqa: S608
+_PANES_SINCE = f"""
+with {_TOUCHED}
+select window_start, event_type, state, status, sum(event_count)
+from pbm_speed.live_order_metrics
+inner join touched using (window_start)
+group by window_start, event_type, state, status
+"""  # noqa: S608
+
+
+def _refusal(order: RawOrder, error: psycopg.Error) -> DeadLetter:
+    # the error's details quote the row; its name and the constraint's do not
+    cause = error.diag.constraint_name or error.diag.column_name or type(error).__name__
+    return DeadLetter(
+        order.message_id,
+        base64.b64encode(order.payload.encode()).decode("ascii"),
+        order.attributes,
+        REFUSED,
+        f"The warehouse refuses the row: {cause}.",
+        order.publish_time,
+    )
+
+
+def _time(value: object) -> datetime:
+    if not isinstance(value, datetime):
+        raise TypeError(f"a timestamp was expected, not {type(value).__name__}")
+    return value
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)

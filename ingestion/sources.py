@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 from ingestion.events import Message
-from ingestion.leases import Leases
+from ingestion.runs import IngestRun
 from pbm.errors import InputError, ServiceError
 
 _WHITE_SPACE = b" \t\r\n"
@@ -26,6 +26,8 @@ class Batch:
 
     messages: list[Message]
     ack_ids: list[str] = field(default_factory=list)
+    pulled_at: float = field(default_factory=time.monotonic)
+    batch_id: uuid.UUID = field(default_factory=uuid.uuid4)
 
 
 class Source(Protocol):
@@ -70,11 +72,16 @@ class FileSource:
                 "Check its name and permissions; `pbm generate orders --to FILE` makes one.",
             ) from error
 
+    @property
+    def name(self) -> str:
+        """What tells this file's content from any other's."""
+        return f"file-{self._sha256[:12]}"
+
     def batches(self) -> Iterator[Batch]:
         """The file's messages in order, ``batch_size`` at a time."""
         publish_time = datetime.now(UTC)
         messages: list[Message] = []
-        prefix = f"file-{self._sha256[:12]}-"
+        prefix = f"{self.name}-"
         for number, line in enumerate(self._file, start=1):
             if not line.strip(_WHITE_SPACE):
                 continue
@@ -104,8 +111,8 @@ class PubSubSource:
         subscription: Full resource name.
         batch_size: Messages in a batch at most.
         follow: Go on for ever, rather than end when the subscription is empty.
-        leases: Where pulled and unacknowledged messages are noted, so that a drain after a kill
-            waits for those that the killed process held.
+        run: The record of this run, in which is noted until when it may hold messages, so that a
+            drain after a kill waits for those that the killed process held.
         stopping: Asked before every pull; true ends the batches early.
 
     Raises:
@@ -114,6 +121,8 @@ class PubSubSource:
 
     _IDLE_SECONDS = 0.1
     _CALL_SECONDS = 10.0
+    # How long a service that stalls or is away is waited for.
+    _PATIENCE_SECONDS = 30.0
     # Pub/Sub may answer "nothing" while there is something: ask again before believing it.
     _EMPTY_PULLS_AT_END = 5
     _MESSAGES_PER_PULL = 1000
@@ -125,7 +134,7 @@ class PubSubSource:
         *,
         batch_size: int,
         follow: bool,
-        leases: Leases,
+        run: IngestRun,
         stopping: Callable[[], bool] = lambda: False,
     ) -> None:
         from google.cloud import pubsub_v1
@@ -133,10 +142,11 @@ class PubSubSource:
         self._subscription = subscription
         self._batch_size = batch_size
         self._follow = follow
-        self._leases = leases
+        self._run = run
+        self._silent_until = 0.0
         self._stopping = stopping
-        self._id = uuid.uuid4()
         self._client = pubsub_v1.SubscriberClient()
+        self._ack_deadline = timedelta(seconds=60)
         answer = self._call(self._client.get_subscription)
         self._ack_deadline = timedelta(seconds=answer.ack_deadline_seconds)
 
@@ -160,19 +170,26 @@ class PubSubSource:
 
     def acknowledge(self, batch: Batch) -> None:
         """Acknowledge ``batch``; its messages do not come again."""
+        if time.monotonic() - batch.pulled_at > self._ack_deadline.total_seconds():
+            self._expect_again()  # too late: some may be on their way once more
         for start in range(0, len(batch.ack_ids), self._ACKS_PER_CALL):
             ack_ids = batch.ack_ids[start : start + self._ACKS_PER_CALL]
             self._call(self._client.acknowledge, ack_ids=ack_ids)
 
     def close(self) -> None:
-        """Give up the lease and the connection."""
-        self._leases.release(self._id)
+        """Close the connection."""
         self._client.close()
 
     def _is_drained(self, empty_pulls: int) -> bool:
-        return empty_pulls >= self._EMPTY_PULLS_AT_END and not self._leases.held_by_others(
-            self._id, self._subscription
+        return (
+            empty_pulls >= self._EMPTY_PULLS_AT_END
+            and time.monotonic() > self._silent_until
+            and not self._run.others_hold()
         )
+
+    def _expect_again(self) -> None:
+        """Messages are out that nobody acknowledges: they come again after their deadline."""
+        self._silent_until = time.monotonic() + self._ack_deadline.total_seconds() + 1
 
     def _pull_batch(self) -> Batch:
         batch = Batch([])
@@ -197,21 +214,27 @@ class PubSubSource:
     def _pull(self, count: int) -> list[Any]:
         # the deadline of a message starts anywhere within the call
         call = timedelta(seconds=self._CALL_SECONDS)
-        self._leases.hold(self._id, self._subscription, self._ack_deadline + call)
+        self._run.hold(self._ack_deadline + call)
         answer = self._call(self._client.pull, max_messages=count, return_immediately=True)
-        self._leases.hold(self._id, self._subscription, self._ack_deadline)
+        self._run.hold(self._ack_deadline)
         # the plain protobuf message: its Python wrapper takes eight times as long to read
         return list(answer._pb.received_messages)  # noqa: SLF001
 
     def _call(self, method: Callable[..., Any], **arguments: Any) -> Any:  # noqa: ANN401
         from google.api_core import exceptions
 
+        request = {"subscription": self._subscription, **arguments}
+        deadline = time.monotonic() + self._PATIENCE_SECONDS
         try:
-            return method(
-                request={"subscription": self._subscription, **arguments},
-                timeout=self._CALL_SECONDS,
-                retry=None,
-            )
+            while True:
+                try:
+                    return method(request=request, timeout=self._CALL_SECONDS, retry=None)
+                except (exceptions.DeadlineExceeded, exceptions.ServiceUnavailable):
+                    if time.monotonic() > deadline:
+                        raise
+                    # a pull that was answered too late holds messages for nobody
+                    self._expect_again()
+                    time.sleep(self._IDLE_SECONDS)
         except exceptions.NotFound as error:
             raise ServiceError(
                 f"Pub/Sub has no {self._subscription}.",

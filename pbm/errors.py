@@ -46,6 +46,10 @@ class ServiceError(PbmError):
     exit_code = 4
 
 
+class UnreachableError(ServiceError):
+    """A service does not answer now, and may do so again (exit code 4)."""
+
+
 class ConfigurationError(PbmError):
     """A setting or configuration file is wrong or points elsewhere (exit code 5)."""
 

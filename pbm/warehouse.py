@@ -9,7 +9,7 @@ from typing import Final
 import psycopg
 from psycopg import conninfo, sql
 
-from pbm.errors import ConfigurationError, ServiceError
+from pbm.errors import ConfigurationError, ServiceError, UnreachableError
 
 LOADER: Final = "pbm_loader"
 TRANSFORMER: Final = "pbm_transformer"
@@ -43,7 +43,7 @@ def connect(
     """Open a connection in UTC, acting as ``role`` where one is given.
 
     Raises:
-        ServiceError: The server does not answer or refuses the connection.
+        UnreachableError: The server does not answer or refuses the connection.
         ConfigurationError: The server is too old, or the role is missing.
     """
     where = describe(dsn)
@@ -52,7 +52,7 @@ def connect(
             dsn, connect_timeout=5, application_name="pbm", options="-c timezone=UTC"
         )
     except psycopg.OperationalError as error:
-        raise ServiceError(
+        raise UnreachableError(
             f"{where} does not answer: {_first_line(error)}.",
             "Start the local stack with `pbm up`, or correct PBM_POSTGRES_DSN.",
         ) from error
@@ -85,13 +85,13 @@ def translated_errors(where: str) -> Iterator[None]:
         where: The server, as ``describe`` names it.
 
     Raises:
-        ServiceError: The connection was lost.
+        UnreachableError: The connection was lost.
         ConfigurationError: A table or right is missing.
     """
     try:
         yield
     except (psycopg.OperationalError, psycopg.InterfaceError) as error:
-        raise ServiceError(
+        raise UnreachableError(
             f"{where} was lost: {_first_line(error)}.",
             "See `pbm status`, start it with `pbm up`, and run the command again: what was "
             "committed is safe, and nothing else was acknowledged.",

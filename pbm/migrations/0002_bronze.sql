@@ -34,15 +34,24 @@ create table pbm_bronze.dead_letter_orders (
 
 create index dead_letter_orders_failed_at on pbm_bronze.dead_letter_orders (failed_at);
 
--- Messages that an ingester has pulled and may not have acknowledged. After a kill they come back
--- only when the lease has run out: until then an empty pull does not mean an empty subscription.
-create table pbm_ops.subscription_leases (
-    ingester_id uuid primary key,
-    subscription text not null,
-    leased_until timestamptz not null
+-- One row for each run of ingestion: what it counted, and until when it may hold messages that it
+-- has pulled and not acknowledged. After a kill such messages come back only when that time is
+-- over: until then an empty pull does not mean an empty subscription.
+create table pbm_ops.ingest_runs (
+    run_id uuid primary key,
+    source text not null,
+    started_at timestamptz not null default clock_timestamp(),
+    leased_until timestamptz not null default clock_timestamp(),
+    ended_at timestamptz,
+    messages_read bigint not null default 0,
+    accepted bigint not null default 0,
+    already_there bigint not null default 0,
+    dead_letters bigint not null default 0
 );
+
+create index ingest_runs_open on pbm_ops.ingest_runs (source) where ended_at is null;
 
 grant select, insert on pbm_bronze.raw_orders to pbm_loader;
 grant select, insert, update on pbm_bronze.dead_letter_orders to pbm_loader;
-grant select, insert, update, delete on pbm_ops.subscription_leases to pbm_loader;
+grant select, insert, update on pbm_ops.ingest_runs to pbm_loader;
 grant select on pbm_bronze.raw_orders, pbm_bronze.dead_letter_orders to pbm_transformer;

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from ingestion.events import Message, Pseudonymiser
 from ingestion.pipeline import check_chunk
-from ingestion.sinks import PostgresBronze
+from ingestion.sinks import PostgresSink
 from tests.conftest import PROJECT_ROOT, Platform, new_platform
 from tests.end_to_end.warehouse_tables import snapshot
 
@@ -82,11 +82,11 @@ class DbtInProcess:
 @pytest.fixture(scope="module")
 def warehouse(
     services: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[Platform, DbtInProcess, PostgresBronze]]:
+) -> Iterator[tuple[Platform, DbtInProcess, PostgresSink]]:
     platform = new_platform(services, tmp_path_factory.mktemp("arrival"))
     dbt = DbtInProcess(platform)
     dbt.run("seed")
-    bronze = PostgresBronze(platform.dsn)
+    bronze = PostgresSink(platform.dsn)
     yield platform, dbt, bronze
     bronze.close()
 
@@ -111,7 +111,7 @@ _numbers = itertools.count()
     shuffler=st.randoms(use_true_random=False),
 )
 def test_any_arrival_gives_the_tables_of_one_full_refresh(
-    warehouse: tuple[Platform, DbtInProcess, PostgresBronze],
+    warehouse: tuple[Platform, DbtInProcess, PostgresSink],
     stream: list[tuple[dict[str, Any], int]],
     rounds: int,
     shuffler: random.Random,
@@ -135,7 +135,8 @@ def test_any_arrival_gives_the_tables_of_one_full_refresh(
     size = -(-len(raw) // rounds)
     pseudonymiser = Pseudonymiser("k" * 32, 1)
     for start in range(0, len(raw), size):
-        bronze.land(*check_chunk(raw[start : start + size], pseudonymiser))
+        with bronze.transaction():
+            bronze.land(*check_chunk(raw[start : start + size], pseudonymiser))
         build(dbt)
     in_rounds = snapshot(platform, "pbm_silver", "pbm_gold")
     assert any(in_rounds["pbm_gold.fact_order_lifecycle"])
@@ -146,7 +147,7 @@ def test_any_arrival_gives_the_tables_of_one_full_refresh(
 
 
 def test_months_late_events_and_earlier_copies_find_their_orders(
-    warehouse: tuple[Platform, DbtInProcess, PostgresBronze], tmp_path: Path
+    warehouse: tuple[Platform, DbtInProcess, PostgresSink], tmp_path: Path
 ) -> None:
     """An earlier copy takes the place of a built one, and names another order."""
     del tmp_path
@@ -164,8 +165,9 @@ def test_months_late_events_and_earlier_copies_find_their_orders(
             {},
             DAY + timedelta(minutes=publish_minute),
         )
-        landed = bronze.land(*check_chunk([message], pseudonymiser))
-        assert landed.accepted == 1
+        with bronze.transaction():
+            chunk = bronze.land(*check_chunk([message], pseudonymiser))
+        assert chunk.landed.accepted == 1
         build(dbt)
 
     def orders() -> list[tuple[Any, ...]]:

@@ -230,7 +230,7 @@ def test_follow_lands_what_comes_and_ends_at_sigterm(
         process.kill()
     assert process.returncode == 0
     assert json.loads(output)["accepted"] == 3
-    assert platform.value("select count(*) from pbm_ops.subscription_leases") == 0
+    assert platform.value("select count(*) from pbm_ops.ingest_runs where ended_at is null") == 0
 
 
 # -------------------------------------------------------------------- errors
@@ -272,17 +272,28 @@ def test_a_database_without_tables_is_sent_to_pbm_up(
     assert_error(run_pbm("ingest", "--from", str(file), env=env), 5, "template1", "pbm up")
 
 
-def test_a_row_that_the_database_refuses_is_not_quoted(platform: Platform, tmp_path: Path) -> None:
+def test_a_row_that_the_database_refuses_costs_no_other_and_is_not_quoted(
+    platform: Platform, tmp_path: Path
+) -> None:
     platform.execute(
-        "alter table pbm_bronze.raw_orders add constraint no_rows check (message_id is null)"
+        "alter table pbm_bronze.raw_orders add constraint no_secrets check (order_id !~ 'SECRET')"
     )
     file = tmp_path / "events.jsonl"
-    file.write_bytes(lines(event(1, order_id="SECRET-ORDER")))
-    result = run_pbm("ingest", "--from", str(file), "--verbose", env=platform.env)
-    assert result.returncode == 4
-    assert "no_rows" in result.stderr
+    bad = {37: {"order_id": "SECRET-1"}, 0: {"order_id": "SECRET-2"}}
+    file.write_bytes(lines(*(event(n, **bad.get(n, {})) for n in range(100))))
+    result = platform.pbm("ingest", "--from", str(file), "--verbose", "--json")
+    summary = json.loads(result.stdout)
+    assert summary["accepted"] == 98
+    assert summary["dead_letters"] == {"refused_by_warehouse": 2}
+    kept = platform.rows(
+        "select convert_from(decode(payload_base64, 'base64'), 'utf8'), error_message"
+        " from pbm_bronze.dead_letter_orders order by message_id"
+    )
+    received = file.read_text().splitlines()
+    assert [payload for payload, _ in kept] == [received[0], received[37]]
+    assert {message for _, message in kept} == {"The warehouse refuses the row: no_secrets."}
     logs = "".join(path.read_text() for path in (platform.home / "logs").iterdir())
-    assert "SECRET-ORDER" not in result.stderr + result.stdout + logs
+    assert "SECRET" not in result.stderr + result.stdout + logs
 
 
 def test_an_emulator_that_died_is_named(platform: Platform) -> None:

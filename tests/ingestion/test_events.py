@@ -83,7 +83,7 @@ def refused(payload: bytes | str | dict[str, Any], published: datetime = PUBLISH
 
 def reason(payload: bytes | str | dict[str, Any], published: datetime = PUBLISHED) -> str | None:
     result = check(payload, published)
-    return result.error_type.value if isinstance(result, DeadLetter) else None
+    return result.error_type if isinstance(result, DeadLetter) else None
 
 
 def pseudonym(text: str) -> str:
