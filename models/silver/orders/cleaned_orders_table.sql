@@ -34,13 +34,9 @@ changed_events as (
         events.other_order_ids
     from events
     where
-        events.built_at > (
-            select
-                coalesce(
-                    max(built_orders.source_built_at),
-                    {{ beginning_of_time() }}
-                )
-            from {{ this }} as built_orders
+        events.built_at > coalesce(
+            {{ newest(this, 'source_built_at') }},
+            {{ beginning_of_time() }}
         )
 
 ),

@@ -33,15 +33,11 @@ source as (
     {%- if is_incremental() %}
     -- a transaction that began before the newest row may commit after it
     where
-        received.ingested_at > (
-            select
-                coalesce(
-                    {{ minutes_before(
-                        'max(stored.ingested_at)', var('late_commit_overlap_minutes')
-                    ) }},
-                    {{ beginning_of_time() }}
-                )
-            from {{ this }} as stored
+        received.ingested_at > coalesce(
+            {{ minutes_before(
+                newest(this, 'ingested_at'), var('late_commit_overlap_minutes')
+            ) }},
+            {{ beginning_of_time() }}
         )
         and not exists (
             select 1
@@ -86,19 +82,19 @@ first_copies as (
 ),
 
 build as (
-
-    -- never earlier than the build before, whatever the clocks say
     {%- if is_incremental() %}
+
+    -- later than the build before, whatever the clocks say
     select
         greatest(
             {{ run_start() }},
             coalesce(
-                {{ next_microsecond('max(built_at)') }},
+                {{ next_microsecond(newest(this, 'built_at')) }},
                 {{ beginning_of_time() }}
             )
         ) as built_at
-    from {{ this }}
     {%- else %}
+
     select {{ run_start() }} as built_at
     {%- endif %}
 
