@@ -223,7 +223,7 @@ def ingest(
     ] = False,
     batch_size: Annotated[
         int, typer.Option(min=1, help="Messages in one run of the Beam graph, at most.")
-    ] = 5000,
+    ] = 10_000,
     json: JsonOption = False,
 ) -> None:
     """Land messages in bronze, exactly as received; what is not accepted, in the dead letters.

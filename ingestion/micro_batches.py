@@ -26,7 +26,7 @@ from pbm.errors import PbmError, UnreachableError
 from pbm.settings import load_settings
 from pbm.stack import Stack
 
-CHUNK = 1000
+CHUNK = 2000
 """Messages in one element of the graph."""
 
 PATIENCE_SECONDS = 60.0

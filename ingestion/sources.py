@@ -121,6 +121,7 @@ class PubSubSource:
 
     _IDLE_SECONDS = 0.1
     _CALL_SECONDS = 10.0
+    _LEASE_SECONDS = 3.0
     # How long a service that stalls or is away is waited for.
     _PATIENCE_SECONDS = 30.0
     # Pub/Sub may answer "nothing" while there is something: ask again before believing it.
@@ -144,6 +145,7 @@ class PubSubSource:
         self._follow = follow
         self._run = run
         self._silent_until = 0.0
+        self._renew_lease_at = 0.0
         self._stopping = stopping
         self._client = pubsub_v1.SubscriberClient()
         self._ack_deadline = timedelta(seconds=60)
@@ -212,11 +214,12 @@ class PubSubSource:
         return batch
 
     def _pull(self, count: int) -> list[Any]:
-        # the deadline of a message starts anywhere within the call
-        call = timedelta(seconds=self._CALL_SECONDS)
-        self._run.hold(self._ack_deadline + call)
+        if time.monotonic() > self._renew_lease_at:
+            # a message's own deadline starts within the call, which may be the last before renewal
+            margin = timedelta(seconds=self._LEASE_SECONDS + self._CALL_SECONDS)
+            self._run.hold(self._ack_deadline + margin)
+            self._renew_lease_at = time.monotonic() + self._LEASE_SECONDS
         answer = self._call(self._client.pull, max_messages=count, return_immediately=True)
-        self._run.hold(self._ack_deadline)
         # the plain protobuf message: its Python wrapper takes eight times as long to read
         return list(answer._pb.received_messages)  # noqa: SLF001
 
