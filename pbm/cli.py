@@ -19,7 +19,7 @@ from rich.table import Table
 
 from pbm import console
 from pbm.errors import PbmError, UsageError
-from pbm.settings import load_settings
+from pbm.settings import PROJECT_ROOT, load_settings
 from pbm.stack import Stack, StackStatus
 
 EXIT_CODES = """
@@ -122,6 +122,18 @@ def build(context: typer.Context) -> None:
     from pbm.running import dbt
 
     raise typer.Exit(dbt(Stack(load_settings()), ["build", *context.args]))
+
+
+@app.command()
+def docs(
+    page: Annotated[Path, typer.Option(help="Where the site goes.")] = PROJECT_ROOT
+    / "target"
+    / "static_index.html",
+) -> None:
+    """Build the dbt docs site into one HTML file, on a throwaway stack."""
+    from pbm.docs_site import build_site
+
+    build_site(page)
 
 
 @app.command()
