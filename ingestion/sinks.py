@@ -47,6 +47,8 @@ class Landed:
         self.dead_letters += other.dead_letters
 
 
+_OTHER_RAW_ORDER_COLUMNS: Final = ", ".join(RawOrder._fields[1:])
+_OTHER_DEAD_LETTER_COLUMNS: Final = ", ".join(DeadLetter._fields[1:])
 _RAW_ORDER_COLUMNS: Final = ", ".join(RawOrder._fields)
 _DEAD_LETTER_COLUMNS: Final = ", ".join(DeadLetter._fields)
 _PANE_COLUMNS: Final = ", ".join(Pane._fields)
@@ -66,6 +68,35 @@ alter table incoming_dead_letters
     alter column replay_count drop not null;
 """
 
+# Pub/Sub never gives a message id twice, but its emulator counts from 1 again after a restart. A
+# number that is taken by a message of another publish time is therefore another message, and gets
+# its publish time as a suffix; a message that is delivered again has the same publish time.
+_MESSAGE_ID = """
+case
+    when incoming.message_id ~ '^[0-9]+$'
+        and (
+            exists (
+                select from pbm_bronze.raw_orders
+                where
+                    raw_orders.message_id = incoming.message_id
+                    and raw_orders.publish_time <> incoming.publish_time
+            )
+            or exists (
+                select from pbm_bronze.dead_letter_orders
+                where
+                    dead_letter_orders.message_id = incoming.message_id
+                    and dead_letter_orders.publish_time <> incoming.publish_time
+            )
+        )
+        then concat_ws(
+            '@',
+            incoming.message_id,
+            cast(extract(epoch from incoming.publish_time) * 1000000 as bigint)
+        )
+    else incoming.message_id
+end as message_id
+"""
+
 # A message that is one of the two already stays what it is: a file that is read again later would
 # otherwise turn a timestamp that was too far ahead into an accepted one.
 #
@@ -75,14 +106,21 @@ alter table incoming_dead_letters
 _INSERT_RAW_ORDERS = f"""
 with
 
+identified as (
+
+    select {_MESSAGE_ID}, {_OTHER_RAW_ORDER_COLUMNS}
+    from incoming_raw_orders as incoming
+
+),
+
 inserted as (
 
     insert into pbm_bronze.raw_orders ({_RAW_ORDER_COLUMNS})
     select {_RAW_ORDER_COLUMNS}
-    from incoming_raw_orders
+    from identified
     where not exists (
         select from pbm_bronze.dead_letter_orders
-        where dead_letter_orders.message_id = incoming_raw_orders.message_id
+        where dead_letter_orders.message_id = identified.message_id
     )
     on conflict (message_id) do nothing
     returning message_id, event_id, publish_time
@@ -127,12 +165,21 @@ from counting
 right join (select 1) as always on true
 """  # noqa: S608  column names of our own
 _INSERT_DEAD_LETTERS = f"""
+with
+
+identified as (
+
+    select {_MESSAGE_ID}, {_OTHER_DEAD_LETTER_COLUMNS}
+    from incoming_dead_letters as incoming
+
+)
+
 insert into pbm_bronze.dead_letter_orders ({_DEAD_LETTER_COLUMNS})
 select {_DEAD_LETTER_COLUMNS}
-from incoming_dead_letters
+from identified
 where not exists (
     select from pbm_bronze.raw_orders
-    where raw_orders.message_id = incoming_dead_letters.message_id
+    where raw_orders.message_id = identified.message_id
 )
 on conflict (message_id) do nothing
 returning error_type
@@ -308,7 +355,7 @@ class PostgresSink:
         for _, message_id, *older in rows:
             if message_id is None:
                 continue
-            order = sent[str(message_id)]
+            order = sent[str(message_id).partition("@")[0]]
             counted.append(FirstCopy(order.event_type, order.payload, order.publish_time))
             if older[0] is not None:
                 replaced.append(FirstCopy(str(older[0]), str(older[1]), _time(older[2])))

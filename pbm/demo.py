@@ -21,7 +21,7 @@ from rich.panel import Panel
 from rich.table import Table
 
 from pbm import console, warehouse
-from pbm.errors import CheckFailedError
+from pbm.errors import CheckFailedError, InputError
 from pbm.running import dbt_command, program, running_stack
 from pbm.settings import Settings
 from pbm.stack import Stack
@@ -51,6 +51,7 @@ class _Demo:
             with console.err.status(f"{name} …"):
                 yield step
         else:
+            console.say(f"[dim]… {name}[/]")
             yield step
         step.seconds = time.monotonic() - started
         self.steps.append(step)
@@ -246,7 +247,13 @@ def _save(report: Group, picture: Path) -> None:
     recorder = Console(record=True, width=96, file=tempfile.TemporaryFile("w"))  # noqa: SIM115
     recorder.print(report)
     svg = recorder.export_svg(title="make demo", code_format=_svg_without_remote_fonts())
-    picture.write_text(svg)
+    try:
+        picture.parent.mkdir(parents=True, exist_ok=True)
+        picture.write_text(svg)
+    except OSError as error:
+        raise InputError(
+            f"The picture {picture} cannot be written: {error.strerror}.", "Name another file."
+        ) from error
 
 
 def _svg_without_remote_fonts() -> str:

@@ -154,6 +154,35 @@ def test_pubsub_messages_keep_attributes_and_ids_and_odd_bytes(
     assert platform.ingest("pubsub")["read"] == 0, "everything was acknowledged"
 
 
+def test_an_emulator_that_counts_from_one_again_loses_nothing(platform: Platform) -> None:
+    """Its message ids are numbers that start anew with every start; real Pub/Sub's never do."""
+    from ingestion.events import Message, Pseudonymiser
+    from ingestion.pipeline import check_chunk
+    from ingestion.sinks import Landed, PostgresSink
+
+    sink = PostgresSink(platform.dsn)
+
+    def land(*messages: Message) -> Landed:
+        with sink.transaction():
+            return sink.land(*check_chunk(messages, Pseudonymiser("k" * 32, 1))).landed
+
+    def messages(hour: int) -> list[Message]:
+        at = datetime(2026, 3, 2, hour, tzinfo=UTC)
+        good = Message("1", lines(event(hour)), {}, at)
+        return [good, Message("2", b"poison %d" % hour, {}, at)]
+
+    first = [*messages(1)]
+    assert (land(*first).accepted, land(*first).already_there) == (1, 2)
+    for hour in (2, 3):  # what was a dead letter's number is now an event's, and the reverse
+        bad, good = (m._replace(message_id=str(i)) for i, m in enumerate(messages(hour)[::-1], 1))
+        landed = land(bad, good)
+        assert (landed.accepted, landed.dead_letters.total()) == (1, 1)
+        assert land(good, bad).already_there == 2
+    sink.close()
+    assert platform.value("select count(distinct event_id) from pbm_bronze.raw_orders") == 3
+    assert platform.value("select count(*) from pbm_bronze.dead_letter_orders") == 3
+
+
 def test_an_attribute_with_a_nul_costs_nothing(
     platform: Platform, monkeypatch: pytest.MonkeyPatch
 ) -> None:

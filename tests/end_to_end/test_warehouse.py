@@ -196,4 +196,8 @@ def test_demo_runs_twice_and_leaves_no_process(tmp_path: Path) -> None:
         assert result.returncode == 0, result.stdout + result.stderr
         for words in ("Orders by status", "daily_order_summary", "dead letter", "What next"):
             assert words in result.stdout
+        # the second run meets an emulator whose message ids start again from 1
+        (said,) = re.findall(r"│ accepted into bronze +│ +([0-9,]+) │", result.stdout)
+        assert int(said.replace(",", "")) > 300
+        assert "already there" not in result.stdout
         assert processes_of(tmp_path / "home") == []
