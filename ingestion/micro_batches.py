@@ -8,7 +8,6 @@ moment leaves messages that come again, and a message that comes again changes n
 
 import functools
 import logging
-import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 from uuid import UUID
@@ -18,19 +17,17 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 from ingestion.events import Message, Pseudonymiser
+from ingestion.patience import patiently
 from ingestion.pipeline import IngestOrders, counted
 from ingestion.runs import IngestRun
 from ingestion.sinks import Landed, LandedChunk, PostgresSink
 from ingestion.sources import Batch, Source
-from pbm.errors import PbmError, UnreachableError
+from pbm.errors import PbmError
 from pbm.settings import load_settings
 from pbm.stack import Stack
 
 CHUNK = 2000
 """Messages in one element of the graph."""
-
-PATIENCE_SECONDS = 60.0
-"""How long a warehouse that is lost is waited for, before the run gives up."""
 
 _LOG = logging.getLogger(__name__)
 
@@ -126,7 +123,7 @@ def ingest(
     try:
         repair_windows(run)
         for batch in source.batches():
-            total.add(_patiently(functools.partial(_run, batch, run)))
+            total.add(patiently(functools.partial(_run, batch, run)))
             source.acknowledge(batch)
             progress(total)
         run.end()
@@ -150,21 +147,6 @@ def repair_windows(run: IngestRun) -> int:
     if panes:
         _LOG.warning("repaired live windows", extra={"panes": panes, "since": since.isoformat()})
     return panes
-
-
-def _patiently(land: Callable[[], Landed]) -> Landed:
-    """Try again while the warehouse is away: it restarts, or is failed over."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    pause = 0.2
-    while True:
-        try:
-            return land()
-        except UnreachableError as error:
-            if time.monotonic() + pause > deadline:
-                raise
-            _LOG.warning("waiting for the warehouse", extra={"problem": error.problem})
-            time.sleep(pause)
-            pause = min(2 * pause, 5.0)
 
 
 def _run(batch: Batch, run: IngestRun) -> Landed:

@@ -5,10 +5,13 @@ says nothing of them until then. A drain that took the silence for an empty subs
 without them, so every run notes in the warehouse until when it may hold messages.
 """
 
+import functools
 import uuid
 from datetime import datetime, timedelta
 
+from ingestion.patience import patiently
 from pbm import warehouse
+from pbm.errors import PbmError
 
 
 class IngestRun:
@@ -32,7 +35,7 @@ class IngestRun:
             )
 
     def hold(self, duration: timedelta) -> None:
-        """Note that this run may hold messages for ``duration`` from now."""
+        """Note that this run may hold messages for ``duration`` from now; none if that is zero."""
         self._execute(
             "update pbm_ops.ingest_runs set leased_until = clock_timestamp() + %s"
             " where run_id = %s",
@@ -80,8 +83,18 @@ class IngestRun:
         self._connection.close()
 
     def _execute(self, statement: str, parameters: tuple[object, ...]) -> tuple[object, ...] | None:
+        """Run a statement, patiently; return its first row. All of them may run twice."""
+        return patiently(functools.partial(self._execute_once, statement, parameters))
+
+    def _execute_once(
+        self, statement: str, parameters: tuple[object, ...]
+    ) -> tuple[object, ...] | None:
         if self._connection.closed:
             self._connection = warehouse.connect(self._dsn, role=warehouse.LOADER, autocommit=True)
-        with warehouse.translated_errors(self._where):
-            cursor = self._connection.execute(statement.encode(), parameters)
-            return None if cursor.description is None else cursor.fetchone()
+        try:
+            with warehouse.translated_errors(self._where):
+                cursor = self._connection.execute(statement.encode(), parameters)
+                return None if cursor.description is None else cursor.fetchone()
+        except PbmError:
+            self._connection.close()
+            raise

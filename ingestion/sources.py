@@ -165,6 +165,7 @@ class PubSubSource:
                     yield batch
                     continue
                 empty += 1
+                self._hold_nothing()
                 if self._stopping() or (not self._follow and self._is_drained(empty)):
                     return
                 time.sleep(self._IDLE_SECONDS)
@@ -188,6 +189,11 @@ class PubSubSource:
             and time.monotonic() > self._silent_until
             and not self._run.others_hold()
         )
+
+    def _hold_nothing(self) -> None:
+        """Every batch was acknowledged and the last pull was empty: nobody need wait for us."""
+        self._renew_lease_at = 0.0
+        self._run.hold(timedelta(seconds=max(0.0, self._silent_until - time.monotonic())))
 
     def _expect_again(self) -> None:
         """Messages are out that nobody acknowledges: they come again after their deadline."""
