@@ -54,6 +54,9 @@ docs: setup ## Build the dbt docs site into target/static_index.html
 lock: setup ## Compile requirements/ anew from pyproject.toml
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	  --all-extras --upgrade --output-file requirements/dev.txt pyproject.toml
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+	  --extra ingestion --constraint requirements/dev.txt --output-file requirements/dataflow.txt \
+	  pyproject.toml
 	@echo uv | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	  --no-header --upgrade --output-file requirements/uv.txt -
 

@@ -12,10 +12,11 @@ def main(
         list[str] | None, typer.Argument(help="ingestion; everything if none is named.")
     ] = None,
     events: Annotated[int, typer.Option(min=1000, help="Size of the ingestion run.")] = 100_000,
+    backlog: Annotated[int, typer.Option(min=1000, help="The larger backlog.")] = 1_000_000,
 ) -> None:
     """Measure speed as ratios against baselines of the same run."""
     if not sections or "ingestion" in sections:
-        ingestion.run(events)
+        ingestion.run(events, backlog)
 
 
 typer.run(main)

@@ -49,6 +49,7 @@ class Section:
 
     name: str
     measurements: list[Measurement] = field(default_factory=list)
+    facts: dict[str, str] = field(default_factory=dict)
 
     @contextmanager
     def measure(
@@ -71,6 +72,7 @@ class Section:
             "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
             "machine": machine(),
             "measurements": [asdict(one) for one in self.measurements],
+            "facts": self.facts,
         }
         path.write_text(json.dumps(result, indent=2) + "\n")
         write_page()
@@ -100,6 +102,9 @@ def write_page() -> None:
         day = result["measured_at"][:10]
         parts += ["", f"## {result['section']}", "", f"{result['machine']}; {day}.", ""]
         parts += _table(measurements)
+        if result["facts"]:
+            parts += ["", "| what | |", "|---|--:|"]
+            parts += [f"| {name} | {value} |" for name, value in result["facts"].items()]
     PAGE.write_text("\n".join(parts) + "\n")
 
 

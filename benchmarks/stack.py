@@ -21,10 +21,15 @@ class Bench:
     dsn: str
     env: dict[str, str]
 
+    @property
+    def command(self) -> list[str]:
+        """How `pbm` is called."""
+        return [program("pbm")]
+
     def pbm(self, *arguments: str) -> str:
         """Run `pbm` and return what it prints."""
         return subprocess.run(
-            [program("pbm"), *arguments],
+            [*self.command, *arguments],
             env=self.env,
             stdout=subprocess.PIPE,
             stderr=sys.stderr,

@@ -8,14 +8,15 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from enum import StrEnum
-from json import dumps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from ingestion import contract_commands, dead_letter_commands, reconcile_commands
+from ingestion.manifests import PUBSUB, Sending
 from pbm import console
 from pbm.errors import InputError, UsageError
 from pbm.logs import log_to
@@ -25,6 +26,7 @@ from pbm.stack import Stack
 if TYPE_CHECKING:
     from ingestion.generate_pbm_orders import SimulatedMessage
     from ingestion.runs import IngestRun
+    from ingestion.sinks import Landed
     from ingestion.sources import PubSubSource
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
@@ -35,7 +37,12 @@ generate_app = typer.Typer(no_args_is_help=True)
 def register(app: typer.Typer) -> None:
     """Add the commands of ingestion to `pbm`."""
     app.add_typer(generate_app, name="generate")
-    app.command()(ingest)
+    # what `ingest` does not know is an option of Beam's
+    beam_options = {"allow_extra_args": True, "ignore_unknown_options": True}
+    app.command(context_settings=beam_options)(ingest)
+    app.add_typer(dead_letter_commands.app, name="dead-letters")
+    reconcile_commands.register(app)
+    app.add_typer(contract_commands.contract_app, name="contract")
 
 
 @contextmanager
@@ -124,15 +131,23 @@ def generate_orders(  # noqa: PLR0913  one option each
             shuffle=shuffle,
             incident=None if incident is None else incident.value,
         )
+        sending = Sending(
+            manifest,
+            settings.home / "manifests",
+            namespace=simulation.namespace,
+            sent_to=to,
+            topic=settings.topic_path if to == PUBSUB else None,
+        )
         sent = 0
         with _opened_target(settings, to) as send:
+            if to == PUBSUB:
+                sending.begin()
             for batch in _paced(simulation.batches(), rate):
                 send(batch)
                 sent += len(batch)
                 say(f"{sent:,} messages")
-    summary = simulation.manifest().as_dict()
-    path = manifest or settings.home / "manifests" / f"{summary['sha256'][:12]}.json"
-    _write_manifest(path, summary)
+    summary = sending.finish(simulation.manifest().as_dict())
+    path = sending.path
     if json and to != "-":
         console.print_json({**summary, "incident": summary["incident"] and str(path)})
     else:
@@ -148,7 +163,7 @@ def _opened_target(
     settings: Settings, to: str
 ) -> Iterator[Callable[["Sequence[SimulatedMessage]"], None]]:
     """Yield how to send a batch to the topic, a file or standard output."""
-    if to == "pubsub":
+    if to == PUBSUB:
         os.environ["PUBSUB_EMULATOR_HOST"] = Stack(settings).require_pubsub_emulator_host()
         from ingestion.publisher import OrdersPublisher
 
@@ -194,26 +209,24 @@ def _paced(
             time.sleep(max(0.0, started + sent / rate - time.monotonic()))
 
 
-def _write_manifest(path: Path, summary: dict[str, Any]) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(dumps(summary, indent=2) + "\n")
-    except OSError as error:
-        raise InputError(
-            f"The manifest {path} cannot be written: {error.strerror}.",
-            "Give --manifest a file that you may write.",
-        ) from error
+class Runner(StrEnum):
+    """What runs the Beam graph."""
+
+    LOCAL = "local"
+    DASK = "DaskRunner"
+    DATAFLOW = "DataflowRunner"
 
 
 def ingest(
+    context: typer.Context,
     from_: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--from",
             metavar="pubsub|FILE",
             help="The subscription, or a file with one message a line (backfills, replays).",
         ),
-    ],
+    ] = None,
     *,
     drain: Annotated[
         bool, typer.Option("--drain", help="Stop when the subscription is empty (the default).")
@@ -224,13 +237,29 @@ def ingest(
     batch_size: Annotated[
         int, typer.Option(min=1, help="Messages in one run of the Beam graph, at most.")
     ] = 10_000,
+    runner: Annotated[
+        Runner,
+        typer.Option(
+            help="local: micro-batches; DaskRunner: a file, on a local Dask cluster; "
+            "DataflowRunner: start the stream in production. Further options go to Beam.",
+        ),
+    ] = Runner.LOCAL,
     json: JsonOption = False,
 ) -> None:
     """Land messages in bronze, exactly as received; what is not accepted, in the dead letters.
 
     A message is acknowledged after its commit, and one that comes again changes nothing: the
     command may be killed and run again at any time.
+
+    With --runner DataflowRunner the job is built and submitted. It takes Beam's options and the
+    job's own: --input_subscription, --output_project, --bronze_dataset, --speed_dataset,
+    --pseudonym_key_secret, --pseudonym_key_version, --undeliverable_topic and
+    --bigquery_write_method. --dry_run=True --no_auth builds it without sending it.
     """
+    _check_usage(runner, from_, has_mode=drain or follow, further=context.args)
+    if runner is Runner.DATAFLOW or from_ is None:
+        _submit_to_dataflow(context.args, json=json)
+        return
     if drain and follow:
         raise UsageError("--drain and --follow exclude each other.", "Give one of them.")
     if follow and from_ != "pubsub":
@@ -241,22 +270,20 @@ def ingest(
     log_to(settings.home)
     started = time.monotonic()
     with _progress(f"ingesting from {from_}") as say:
-        from ingestion.sources import FileSource, Source
+        if runner is Runner.DASK:
+            from ingestion import backfill
 
-        source: Source
-        if from_ == "pubsub":
-            run = _run_of(settings, settings.subscription_path)
-            source = _pubsub_source(settings, run, batch_size=batch_size, follow=follow)
+            landed = backfill.ingest(
+                Path(from_), lambda name: _run_of(settings, name), context.args
+            )
         else:
-            source = FileSource(Path(from_), batch_size=batch_size)
-            run = _run_of(settings, source.name)
-        from ingestion import micro_batches
-
-        landed = micro_batches.ingest(
-            source,
-            run,
-            lambda so_far: say(f"{so_far.read:,} messages read"),
-        )
+            landed = _ingest_here(
+                settings,
+                from_,
+                lambda so_far: say(f"{so_far.read:,} messages read"),
+                batch_size=batch_size,
+                follow=follow,
+            )
     seconds = time.monotonic() - started
     if json:
         console.print_json(
@@ -278,6 +305,61 @@ def ingest(
     for reason, count in sorted(landed.dead_letters.items()):
         table.add_row(f"dead letter: {reason}", f"[yellow]{count:,}[/]")
     console.out.print(table)
+
+
+def _check_usage(runner: Runner, from_: str | None, *, has_mode: bool, further: list[str]) -> None:
+    if runner is Runner.DATAFLOW:
+        if from_ is not None or has_mode:
+            raise UsageError(
+                "--from, --drain and --follow are for ingestion on this machine.",
+                "Name the subscription of the Dataflow job with --input_subscription.",
+            )
+    elif from_ is None:
+        raise UsageError("--from is missing.", "Give --from pubsub or --from FILE.")
+    elif runner is Runner.LOCAL and further:
+        raise UsageError(
+            f"pbm ingest has no {further[0].split('=')[0]}.",
+            "See `pbm ingest --help`. Options of Beam's need --runner.",
+        )
+    elif runner is Runner.DASK and from_ == "pubsub":
+        raise UsageError("DaskRunner reads no stream.", "Give --from FILE, or leave --runner out.")
+
+
+def _ingest_here(
+    settings: Settings,
+    from_: str,
+    progress: "Callable[[Landed], None]",
+    *,
+    batch_size: int,
+    follow: bool,
+) -> "Landed":
+    """Ingest in micro-batches in this process."""
+    from ingestion import micro_batches
+    from ingestion.sources import FileSource, Source
+
+    source: Source
+    if from_ == "pubsub":
+        run = _run_of(settings, settings.subscription_path)
+        source = _pubsub_source(settings, run, batch_size=batch_size, follow=follow)
+    else:
+        source = FileSource(Path(from_), batch_size=batch_size)
+        run = _run_of(settings, source.name)
+    return micro_batches.ingest(source, run, progress)
+
+
+def _submit_to_dataflow(arguments: list[str], *, json: bool) -> None:
+    with _progress("building the job"):
+        from ingestion import dataflow
+
+        result = dataflow.submit(arguments)
+    # a job that was not sent has none
+    job_id = result.job_id() if hasattr(result, "job_id") else None
+    if json:
+        console.print_json({"job_id": job_id})
+    else:
+        console.say(
+            "The job was built." if job_id is None else f"Dataflow has taken the job {job_id}."
+        )
 
 
 def _run_of(settings: Settings, source: str) -> "IngestRun":

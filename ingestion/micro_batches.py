@@ -18,7 +18,7 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 from ingestion.events import Message, Pseudonymiser
 from ingestion.patience import patiently
-from ingestion.pipeline import IngestOrders, counted
+from ingestion.pipeline import IngestOrders, ThroughSink, counted
 from ingestion.runs import IngestRun
 from ingestion.sinks import Landed, LandedChunk, PostgresSink
 from ingestion.sources import Batch, Source
@@ -163,7 +163,7 @@ def _run(batch: Batch, run: IngestRun) -> Landed:
                 | "Take chunks" >> beam.ParDo(TakeChunks(batch.batch_id))
                 | IngestOrders(
                     load_pseudonymiser,
-                    functools.partial(_ReportingSink, batch.batch_id),
+                    ThroughSink(functools.partial(_ReportingSink, batch.batch_id)),
                     emission=str(batch.batch_id),
                 )
             )

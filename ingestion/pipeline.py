@@ -2,7 +2,7 @@
 
 One graph for every runner; where messages come from and where rows go is given to it. Its elements
 are chunks of messages rather than single ones, because both the database and Beam itself work best
-on a thousand at a time.
+on a thousand at a time; a stream may send chunks of one.
 """
 
 from collections import Counter
@@ -28,6 +28,20 @@ class CheckedChunk(NamedTuple):
 
     raw_orders: list[RawOrder]
     dead_letters: list[DeadLetter]
+
+
+LiveChange = tuple[tuple[int, str, str | None, str | None], int]
+"""How a live count changes: minute in Unix seconds, event type, state, status; how many more."""
+
+
+class Landing(Protocol):
+    """The two steps of the graph that write, for one kind of warehouse."""
+
+    def bronze(self) -> beam.PTransform:
+        """Checked chunks to bronze and dead letters; out come ``LiveChange`` in event time."""
+
+    def panes(self) -> beam.PTransform:
+        """Panes to the live table."""
 
 
 class Sink(Protocol):
@@ -88,11 +102,21 @@ class LandInBronze(beam.DoFn):
         self._sink = self._open_sink()
 
     def process(self, element: CheckedChunk) -> Iterator[Any]:
-        """Land one chunk; yield ``((event_type, state, status), change)`` in each window's time."""
+        """Land one chunk; yield its changes of the live counts, each in its minute's time."""
         chunk = self._sink.land(element.raw_orders, element.dead_letters)
         report(chunk.landed)
         for (start, key), change in chunk.live_changes.items():
-            yield window.TimestampedValue((tuple(key), change), start.timestamp())
+            yield live_change(start, key, change)
+
+
+def live_change(start: datetime, key: LiveKey, change: int) -> window.TimestampedValue:
+    """A ``LiveChange`` in the time of its minute.
+
+    The minute is part of the key too, because not every engine groups by window (Beam's
+    ``DaskRunner`` drops windows); where one does, the counts are the same.
+    """
+    seconds = int(start.timestamp())
+    return window.TimestampedValue(((seconds, *key), change), seconds)
 
 
 class CountInWindows(beam.PTransform):
@@ -127,15 +151,14 @@ class _MakePanes(beam.DoFn):
 
     def process(
         self,
-        element: tuple[tuple[Any, ...], int],
-        minute: Any = beam.DoFn.WindowParam,  # noqa: ANN401
+        element: LiveChange,
         pane_info: Any = beam.DoFn.PaneInfoParam,  # noqa: ANN401
     ) -> Iterator[Pane]:
-        key, change = element
+        (seconds, event_type, state, status), change = element
         if change:
-            start = datetime.fromtimestamp(minute.start.micros / 1e6, UTC)
+            key = LiveKey(event_type, state, status)
             emission = f"{self._emission} {pane_info.index}"
-            yield live.pane(emission, start, LiveKey(*key), change)
+            yield live.pane(emission, datetime.fromtimestamp(seconds, UTC), key, change)
 
 
 class LandPanes(beam.DoFn):
@@ -166,12 +189,31 @@ class LandPanes(beam.DoFn):
             self._sink.land_panes(self._panes)
 
 
+class ThroughSink:
+    """A ``Landing`` that hands a chunk at a time to a ``Sink``, on the worker.
+
+    Args:
+        open_sink: Gives a worker its connection to the warehouse.
+    """
+
+    def __init__(self, open_sink: Callable[[], Sink]) -> None:
+        self._open_sink = open_sink
+
+    def bronze(self) -> beam.PTransform:
+        """See ``Landing``."""
+        return beam.ParDo(LandInBronze(self._open_sink))
+
+    def panes(self) -> beam.PTransform:
+        """See ``Landing``."""
+        return beam.ParDo(LandPanes(self._open_sink))
+
+
 class IngestOrders(beam.PTransform):
     """Chunks of messages to bronze, dead letters and live panes.
 
     Args:
         load_pseudonymiser: Gives a worker the key of the patient pseudonyms.
-        open_sink: Gives a worker its connection to the warehouse.
+        landing: How to write to the warehouse.
         emission: What tells this run's panes from any other's.
         windowing: See ``CountInWindows``.
     """
@@ -179,13 +221,13 @@ class IngestOrders(beam.PTransform):
     def __init__(
         self,
         load_pseudonymiser: Callable[[], Pseudonymiser],
-        open_sink: Callable[[], Sink],
+        landing: Landing,
         emission: str,
         windowing: beam.WindowInto | None = None,
     ) -> None:
         super().__init__()
         self._load_pseudonymiser = load_pseudonymiser
-        self._open_sink = open_sink
+        self._landing = landing
         self._emission = emission
         self._windowing = windowing
 
@@ -194,9 +236,9 @@ class IngestOrders(beam.PTransform):
         return (
             chunks
             | "Check and pseudonymise" >> beam.ParDo(CheckMessages(self._load_pseudonymiser))
-            | "Land in bronze" >> beam.ParDo(LandInBronze(self._open_sink))
+            | "Land in bronze" >> self._landing.bronze()
             | "Count in windows" >> CountInWindows(self._emission, self._windowing)
-            | "Land the panes" >> beam.ParDo(LandPanes(self._open_sink))
+            | "Land the panes" >> self._landing.panes()
         )
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from pbm.errors import ServiceError
+from pbm.errors import InputError, ServiceError
 
 # Pub/Sub takes 1,000 messages and 10 MB in one call.
 _MESSAGES_PER_CALL = 1000
@@ -31,6 +31,8 @@ class OrdersPublisher:
 
         Raises:
             ServiceError: Pub/Sub does not answer, or the topic is missing.
+            InputError: Pub/Sub does not take one of the messages, such as one over 10 MB; no
+                message of that call was published.
         """
         message_ids: list[str] = []
         call: list[dict[str, Any]] = []
@@ -61,6 +63,11 @@ class OrdersPublisher:
             raise ServiceError(
                 f"Pub/Sub has no {self._topic}.",
                 "Run `pbm up`: it creates the topic and the subscription.",
+            ) from error
+        except (exceptions.InvalidArgument, exceptions.ResourceExhausted) as error:
+            raise InputError(
+                f"Pub/Sub does not take a message for {self._topic}: {type(error).__name__}.",
+                "A message may hold 10 MB, and must hold data or attributes.",
             ) from error
         except exceptions.GoogleAPICallError as error:
             raise ServiceError(

@@ -67,7 +67,7 @@ def find_emulator(settings: Settings) -> list[str] | None:
         jar = _jar_of_cloud_cli()
     if jar is None or java is None:
         return None
-    return [java, "-Xmx2g", "-jar", str(jar)]
+    return [java, "-jar", str(jar)]
 
 
 def _jar_of_cloud_cli() -> Path | None:

@@ -14,58 +14,15 @@ import psutil
 import pytest
 
 from ingestion.events import Pseudonymiser
-from pbm import pubsub
-from pbm.settings import Settings
 from tests.conftest import PBM, Platform, run_pbm
-
-BAD_LINES = {
-    b"\xff": "not_utf8",
-    b'{"event_id": NaN}': "not_json",
-    b"[]": "not_an_object",
-    b'{"a": "\\u0000"}': "unsupported_text",
-    b"{}": "missing_field",
-    b'{"event_id":1,"event_type":"t","event_timestamp":"t","order_id":"o"}': "invalid_field",
-    b'{"event_id":"1","event_type":"t","event_timestamp":"t","order_id":"o"}': "unknown_event_type",
-    b'{"event_id":"1","event_type":"order_shipped","event_timestamp":"t","order_id":"o"}': (
-        "invalid_timestamp"
-    ),
-}
-
-
-def event(number: int, **changes: Any) -> dict[str, Any]:
-    return {
-        "event_id": f"event-{number}",
-        "event_type": "Order Placed",
-        "event_timestamp": "2026-03-01T09:03:22.1234567-05:00",
-        "order_id": f"order-{number // 4}",
-        "source_system": "order_management",
-        "data": {"patient": {"patient_id": " pt-1 ", "first_name": "Zoë 🙂"}},
-        **changes,
-    }
-
-
-def lines(*events: dict[str, Any]) -> bytes:
-    return b"".join(json.dumps(e, ensure_ascii=False).encode() + b"\n" for e in events)
-
-
-def prepare_pubsub(platform: Platform) -> Settings:
-    settings = Settings(
-        home=platform.home,
-        pubsub_emulator_host=platform.env["PUBSUB_EMULATOR_HOST"],
-        google_cloud_project=platform.env["GOOGLE_CLOUD_PROJECT"],
-    )
-    pubsub.ensure_topic_and_subscription(platform.env["PUBSUB_EMULATOR_HOST"], settings)
-    return settings
-
-
-def publish(
-    platform: Platform, messages: list[bytes], monkeypatch: pytest.MonkeyPatch
-) -> list[str]:
-    from ingestion.publisher import OrdersPublisher
-
-    monkeypatch.setenv("PUBSUB_EMULATOR_HOST", platform.env["PUBSUB_EMULATOR_HOST"])
-    topic = prepare_pubsub(platform).topic_path
-    return OrdersPublisher(topic).publish((data, {"sent_by": "a test"}) for data in messages)
+from tests.end_to_end.messages import (
+    BAD_LINES,
+    assert_error,
+    event,
+    lines,
+    prepare_pubsub,
+    publish,
+)
 
 
 def test_an_accepted_message_is_kept_as_received(platform: Platform, tmp_path: Path) -> None:
@@ -263,15 +220,6 @@ def test_follow_lands_what_comes_and_ends_at_sigterm(
 
 
 # -------------------------------------------------------------------- errors
-
-
-def assert_error(result: subprocess.CompletedProcess[str], code: int, *fragments: str) -> None:
-    assert result.returncode == code, result.stdout + result.stderr
-    text = " ".join(result.stderr.split())
-    assert "Traceback" not in text
-    assert "what to do:" in text
-    for fragment in fragments:
-        assert fragment in text
 
 
 def test_a_missing_file_is_named(platform: Platform) -> None:
