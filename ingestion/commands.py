@@ -236,7 +236,7 @@ def ingest(
     ] = False,
     batch_size: Annotated[
         int, typer.Option(min=1, help="Messages in one run of the Beam graph, at most.")
-    ] = 10_000,
+    ] = 20_000,
     runner: Annotated[
         Runner,
         typer.Option(

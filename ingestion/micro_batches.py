@@ -18,7 +18,7 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 from ingestion.events import Message, Pseudonymiser
 from ingestion.patience import patiently
-from ingestion.pipeline import IngestOrders, ThroughSink, counted
+from ingestion.pipeline import IngestOrders, MessageChunk, ThroughSink, counted
 from ingestion.runs import IngestRun
 from ingestion.sinks import Landed, LandedChunk, PostgresSink
 from ingestion.sources import Batch, Source
@@ -62,7 +62,7 @@ class TakeChunks(beam.DoFn):
         """The impulse in, the batch's chunks out."""
         messages = _desk.batches[self._batch_id]
         for start in range(0, len(messages), CHUNK):
-            yield messages[start : start + CHUNK]
+            yield MessageChunk(messages[start : start + CHUNK])
 
 
 class _ReportingSink:
@@ -160,7 +160,8 @@ def _run(batch: Batch, run: IngestRun) -> Landed:
             _ = (
                 pipeline
                 | beam.Impulse()
-                | "Take chunks" >> beam.ParDo(TakeChunks(batch.batch_id))
+                | "Take chunks"
+                >> beam.ParDo(TakeChunks(batch.batch_id)).with_output_types(MessageChunk)
                 | IngestOrders(
                     load_pseudonymiser,
                     ThroughSink(functools.partial(_ReportingSink, batch.batch_id)),

@@ -5,6 +5,7 @@ are chunks of messages rather than single ones, because both the database and Be
 on a thousand at a time; a stream may send chunks of one.
 """
 
+import pickle
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
@@ -29,6 +30,39 @@ class CheckedChunk(NamedTuple):
     raw_orders: list[RawOrder]
     dead_letters: list[DeadLetter]
 
+
+class ChunkCoder(beam.coders.Coder):
+    """Chunks by pickle, with a size that costs nothing to tell.
+
+    Runners ask for the size of elements to report it. Beam's own answer for such types is to
+    pickle the chunk and throw the bytes away: a fifth of the time of the local loop.
+    """
+
+    def encode(self, value: Any) -> bytes:  # noqa: ANN401  Beam has no types
+        """Return the chunk's bytes."""
+        return pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
+
+    def decode(self, encoded: bytes) -> Any:  # noqa: ANN401
+        """Return the chunk of some bytes."""
+        return pickle.loads(encoded)  # noqa: S301  written by this job's own workers
+
+    def estimate_size(self, value: Any) -> int:  # noqa: ANN401
+        """Return about how many bytes that would be."""
+        messages = (
+            sum(len(part) for part in value) if isinstance(value, CheckedChunk) else len(value)
+        )
+        return _MESSAGE_BYTES * messages
+
+
+_MESSAGE_BYTES = 1000
+
+
+class MessageChunk(list[Message]):
+    """Messages that go through the graph together; the element that ``IngestOrders`` takes."""
+
+
+beam.coders.registry.register_coder(MessageChunk, ChunkCoder)
+beam.coders.registry.register_coder(CheckedChunk, ChunkCoder)
 
 LiveChange = tuple[tuple[int, str, str | None, str | None], int]
 """How a live count changes: minute in Unix seconds, event type, state, status; how many more."""
@@ -235,7 +269,10 @@ class IngestOrders(beam.PTransform):
         """Check and pseudonymise, land, count, land the panes."""
         return (
             chunks
-            | "Check and pseudonymise" >> beam.ParDo(CheckMessages(self._load_pseudonymiser))
+            | "Check and pseudonymise"
+            >> beam.ParDo(CheckMessages(self._load_pseudonymiser))
+            .with_input_types(Any)  # any sequence of messages
+            .with_output_types(CheckedChunk)
             | "Land in bronze" >> self._landing.bronze()
             | "Count in windows" >> CountInWindows(self._emission, self._windowing)
             | "Land the panes" >> self._landing.panes()

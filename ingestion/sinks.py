@@ -4,16 +4,16 @@ import base64
 import json
 import uuid
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 import psycopg
 
 from ingestion import live
-from ingestion.events import DeadLetter, RawOrder
+from ingestion.events import DeadLetter, ErrorType, RawOrder
 from ingestion.live import FirstCopy, LiveKey, Pane
 from pbm import warehouse
 
@@ -382,24 +382,30 @@ class PostgresSink:
 
 
 def copy_line(values: RawOrder | DeadLetter) -> str:
-    """A row in the text format of ``COPY``, three times as fast as the driver writes it."""
-    return "\t".join(map(_copy_text, values)) + "\n"
+    """A row in the text format of ``COPY``, several times as fast as the driver writes it."""
+    return "\t".join([_COPY_TEXTS.get(type(value), _json_text)(value) for value in values]) + "\n"
 
 
-def _copy_text(value: object) -> str:
-    match value:
-        case str():
-            text = value
-        case None:
-            return "\\N"
-        case datetime():
-            return value.isoformat()
-        case int():
-            return str(value)
-        case _:
-            text = json.dumps(value, sort_keys=True)
+def _escaped(text: str) -> str:
     text = text.replace("\\", "\\\\")
     return text.replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r")
+
+
+# made once: `json.dumps` makes an encoder for each call that asks for sorted names
+_encode = json.JSONEncoder(sort_keys=True).encode
+
+
+def _json_text(value: object) -> str:
+    return _escaped(_encode(value))
+
+
+_COPY_TEXTS: Final[Mapping[type, Callable[[Any], str]]] = {
+    str: _escaped,
+    ErrorType: _escaped,
+    int: str,
+    datetime: datetime.isoformat,
+    type(None): lambda _: "\\N",
+}
 
 
 # Windows are whole minutes of publish time; those are looked at that hold a copy of an event of
