@@ -224,7 +224,8 @@ def ingest(
         typer.Option(
             "--from",
             metavar="pubsub|FILE",
-            help="The subscription, or a file with one message a line (backfills, replays).",
+            help="The subscription (the default), or a file with one message a line, for "
+            "backfills and replays.",
         ),
     ] = None,
     *,
@@ -256,6 +257,8 @@ def ingest(
     --pseudonym_key_secret, --pseudonym_key_version, --undeliverable_topic and
     --bigquery_write_method. --dry_run=True --no_auth builds it without sending it.
     """
+    if runner is Runner.LOCAL and from_ is None:
+        from_ = "pubsub"
     _check_usage(runner, from_, has_mode=drain or follow, further=context.args)
     if runner is Runner.DATAFLOW or from_ is None:
         _submit_to_dataflow(context.args, json=json)
@@ -315,7 +318,7 @@ def _check_usage(runner: Runner, from_: str | None, *, has_mode: bool, further: 
                 "Name the subscription of the Dataflow job with --input_subscription.",
             )
     elif from_ is None:
-        raise UsageError("--from is missing.", "Give --from pubsub or --from FILE.")
+        raise UsageError("--from is missing.", "DaskRunner needs --from FILE.")
     elif runner is Runner.LOCAL and further:
         raise UsageError(
             f"pbm ingest has no {further[0].split('=')[0]}.",

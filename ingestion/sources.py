@@ -120,10 +120,11 @@ class PubSubSource:
     """
 
     _IDLE_SECONDS = 0.1
-    _CALL_SECONDS = 10.0
+    _CALL_SECONDS = 5.0
     _LEASE_SECONDS = 3.0
-    # How long a service that stalls or is away is waited for.
-    _PATIENCE_SECONDS = 30.0
+    # How long a service that stalls is waited for, and one that is away.
+    _STALL_SECONDS = 30.0
+    _AWAY_SECONDS = 10.0
     # Pub/Sub may answer "nothing" while there is something: ask again before believing it.
     _EMPTY_PULLS_AT_END = 5
     _MESSAGES_PER_PULL = 1000
@@ -233,13 +234,15 @@ class PubSubSource:
         from google.api_core import exceptions
 
         request = {"subscription": self._subscription, **arguments}
-        deadline = time.monotonic() + self._PATIENCE_SECONDS
+        started = time.monotonic()
         try:
             while True:
                 try:
                     return method(request=request, timeout=self._CALL_SECONDS, retry=None)
-                except (exceptions.DeadlineExceeded, exceptions.ServiceUnavailable):
-                    if time.monotonic() > deadline:
+                except (exceptions.DeadlineExceeded, exceptions.ServiceUnavailable) as error:
+                    is_away = isinstance(error, exceptions.ServiceUnavailable)
+                    patience = self._AWAY_SECONDS if is_away else self._STALL_SECONDS
+                    if time.monotonic() - started > patience:
                         raise
                     # a pull that was answered too late holds messages for nobody
                     self._expect_again()

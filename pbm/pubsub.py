@@ -20,7 +20,7 @@ from pbm.processes import LOCALHOST, free_port, kill_process, port_is_free, proc
 from pbm.settings import Settings
 
 # What an ingester has pulled comes back after this long if it was killed before its commit.
-ACK_DEADLINE_SECONDS = 20
+ACK_DEADLINE_SECONDS = 15
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,7 @@ def publish(platform: Platform, orders: int, seed: int = 1) -> dict[str, Any]:
 
 def start_drain(platform: Platform, batch_size: int = 500) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [PBM, "ingest", "--from", "pubsub", "--drain", "--json", "--batch-size", str(batch_size)],
+        [PBM, "ingest", "--drain", "--json", "--batch-size", str(batch_size)],
         env=platform.env,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
