@@ -1,5 +1,6 @@
 """`python -m benchmarks [SECTION …]`: measure, and write docs/benchmarks.md."""
 
+import signal
 from typing import Annotated
 
 import typer
@@ -19,4 +20,7 @@ def main(
         ingestion.run(events, backlog)
 
 
-typer.run(main)
+if __name__ == "__main__":
+    # a run that is told to end ends its services, as after Ctrl-C
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    typer.run(main)

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 from pbm.running import program
 from pbm.settings import Settings
 from pbm.stack import Stack
@@ -46,6 +48,9 @@ def bench_stack() -> Iterator[Bench]:
             home=Path(folder) / "home", postgres_dsn=None, pubsub_emulator_host=None
         )
         stack = Stack(settings)
+        # Google's emulator keeps about 7 KB in memory for each message that waits
+        heap = psutil.virtual_memory().total * 6 // 10 // 2**20
+        os.environ["JAVA_TOOL_OPTIONS"] = f"-Xmx{heap}m"
         try:
             stack.up()
             yield Bench(stack.require_postgres_dsn(), {**os.environ, **stack.environment()})

@@ -3,6 +3,7 @@
 import itertools
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -19,6 +20,12 @@ from pbm import dbt_profile, warehouse
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 PBM = str(Path(sys.executable).parent / "pbm")
 DBT = str(Path(sys.executable).parent / "dbt")
+
+
+def pytest_configure() -> None:
+    """A run that is told to end ends its services, as after Ctrl-C."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+
 
 # What a developer's shell may have set for a stack of their own must not reach a test.
 _OURS = (

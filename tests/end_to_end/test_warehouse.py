@@ -8,7 +8,14 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import PROJECT_ROOT, Platform, new_platform
+from tests.conftest import (
+    PBM,
+    PROJECT_ROOT,
+    Platform,
+    clean_environment,
+    new_platform,
+    run_pbm,
+)
 from tests.end_to_end.warehouse_tables import snapshot, tables
 
 KNOBS = ("--duplicates", "0.05", "--late", "0.02", "--malformed", "0.02", "--shuffle")
@@ -183,7 +190,6 @@ def found_in(identifiers: set[str], text: str) -> set[str]:
 
 
 def test_demo_runs_twice_and_leaves_no_process(tmp_path: Path) -> None:
-    from tests.conftest import clean_environment, run_pbm
     from tests.pbm.test_stack import processes_of
 
     env = clean_environment(
@@ -201,3 +207,19 @@ def test_demo_runs_twice_and_leaves_no_process(tmp_path: Path) -> None:
         assert int(said.replace(",", "")) > 300
         assert "already there" not in result.stdout
         assert processes_of(tmp_path / "home") == []
+
+
+def test_demo_without_an_emulator_says_so_and_goes_through_a_file(tmp_path: Path) -> None:
+    env = clean_environment(
+        PBM_HOME=str(tmp_path / "home"),
+        DBT_TARGET_PATH=str(tmp_path / "target"),
+        DBT_LOG_PATH=str(tmp_path / "logs"),
+        PATH=f"{Path(PBM).parent}:/usr/sbin",  # neither java nor gcloud
+    )
+    result = run_pbm("demo", "--orders", "50", env=env, timeout=600)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "No Pub/Sub emulator is installed" in result.stderr
+    (said,) = re.findall(r"│ accepted into bronze +│ +([0-9,]+) │", result.stdout)
+    assert int(said.replace(",", "")) > 300
+    refused = run_pbm("ingest", env=env)
+    assert refused.returncode == 4
