@@ -235,18 +235,24 @@ class PubSubSource:
 
         request = {"subscription": self._subscription, **arguments}
         started = time.monotonic()
+        has_failed = False
         try:
             while True:
                 try:
-                    return method(request=request, timeout=self._CALL_SECONDS, retry=None)
+                    answer = method(request=request, timeout=self._CALL_SECONDS, retry=None)
                 except (exceptions.DeadlineExceeded, exceptions.ServiceUnavailable) as error:
                     is_away = isinstance(error, exceptions.ServiceUnavailable)
                     patience = self._AWAY_SECONDS if is_away else self._STALL_SECONDS
                     if time.monotonic() - started > patience:
                         raise
-                    # a pull that was answered too late holds messages for nobody
-                    self._expect_again()
+                    has_failed = True
                     time.sleep(self._IDLE_SECONDS)
+                else:
+                    if has_failed:
+                        # what was asked before is answered only now, too late for us to hear: a
+                        # pull among it holds messages for nobody
+                        self._expect_again()
+                    return answer
         except exceptions.NotFound as error:
             raise ServiceError(
                 f"Pub/Sub has no {self._subscription}.",
