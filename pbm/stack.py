@@ -9,7 +9,6 @@ import json
 import os
 import secrets
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 from psycopg import conninfo
 
@@ -353,8 +352,3 @@ def _same_server(one: str, other: str) -> bool:
         hosts.get(str(first.get(part)), str(first.get(part))) == str(second.get(part))
         for part in ("host", "port", "dbname")
     )
-
-
-def default_log_folder(home: Path) -> Path:
-    """Where the platform's own logs go."""
-    return home / "logs"

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +64,6 @@ class Platform:
     home: Path
     dsn: str
     env: dict[str, str]
-    ingested: int = field(default=0)
 
     def pbm(self, *arguments: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:
         """Run `pbm` here and fail the test if it fails."""
