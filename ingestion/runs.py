@@ -37,8 +37,9 @@ class IngestRun:
     def hold(self, duration: timedelta) -> None:
         """Note that this run may hold messages for ``duration`` from now; none if that is zero."""
         self._execute(
-            "update pbm_ops.ingest_runs set leased_until = clock_timestamp() + %s"
-            " where run_id = %s",
+            # a run that was idle may have been taken for a killed one: it goes on
+            "update pbm_ops.ingest_runs set leased_until = clock_timestamp() + %s,"
+            " ended_at = null where run_id = %s",
             (duration, self.run_id),
         )
 
