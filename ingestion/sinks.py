@@ -57,6 +57,17 @@ _PANE_COLUMNS: Final = ", ".join(Pane._fields)
 # while another batch with a copy of it is half-way.
 _LANDING_LOCK: Final = 0x6C616E64
 
+# Asked once the lock is held, by a statement of its own: it sees what the batch before committed.
+# Later than that by a microsecond at least, whatever the clock did in between.
+_LANDING_TIME = """
+select greatest(
+    clock_timestamp(),
+    (select max(ingested_at) from pbm_bronze.raw_orders) + interval '1 microsecond',
+    (select max(failed_at) from pbm_bronze.dead_letter_orders) + interval '1 microsecond',
+    (select max(emitted_at) from pbm_speed.live_order_metrics) + interval '1 microsecond'
+)
+"""
+
 _CREATE_INCOMING = """
 create temporary table if not exists incoming_raw_orders
 (like pbm_bronze.raw_orders) on commit delete rows;
@@ -115,8 +126,8 @@ identified as (
 
 inserted as (
 
-    insert into pbm_bronze.raw_orders ({_RAW_ORDER_COLUMNS})
-    select {_RAW_ORDER_COLUMNS}
+    insert into pbm_bronze.raw_orders ({_RAW_ORDER_COLUMNS}, ingested_at)
+    select {_RAW_ORDER_COLUMNS}, cast(%(landing_time)s as timestamptz)
     from identified
     where not exists (
         select from pbm_bronze.dead_letter_orders
@@ -174,8 +185,8 @@ identified as (
 
 )
 
-insert into pbm_bronze.dead_letter_orders ({_DEAD_LETTER_COLUMNS})
-select {_DEAD_LETTER_COLUMNS}
+insert into pbm_bronze.dead_letter_orders ({_DEAD_LETTER_COLUMNS}, failed_at)
+select {_DEAD_LETTER_COLUMNS}, cast(%(landing_time)s as timestamptz)
 from identified
 where not exists (
     select from pbm_bronze.raw_orders
@@ -185,8 +196,8 @@ on conflict (message_id) do nothing
 returning error_type
 """  # noqa: S608
 _INSERT_PANE = f"""
-insert into pbm_speed.live_order_metrics ({_PANE_COLUMNS})
-values ({", ".join(["%s"] * len(Pane._fields))})
+insert into pbm_speed.live_order_metrics ({_PANE_COLUMNS}, emitted_at)
+values ({", ".join(["%s"] * (len(Pane._fields) + 1))})
 on conflict (pane_id) do nothing
 """  # noqa: S608
 _COUNT_RUN = """
@@ -213,7 +224,9 @@ class PostgresSink:
     """Bronze, dead letters and live panes in PostgreSQL, on one connection.
 
     What is landed between the start and the end of ``transaction`` is committed together, so that
-    a kill at any moment leaves all of a batch or nothing of it.
+    a kill at any moment leaves all of a batch or nothing of it. Its rows, dead letters and panes
+    carry one time, later than that of every batch before: a reader that has seen a time has seen
+    all that carries it or an earlier one.
 
     Args:
         dsn: Connection string of the warehouse.
@@ -223,6 +236,7 @@ class PostgresSink:
         self._dsn = dsn
         self._where = warehouse.describe(dsn)
         self._connection: psycopg.Connection[tuple[object, ...]] | None = None
+        self._landing_time: datetime | None = None
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -236,11 +250,15 @@ class PostgresSink:
             try:
                 connection = self._opened()
                 connection.execute("select pg_advisory_xact_lock(%s)", (_LANDING_LOCK,))
+                landing_time = connection.execute(_LANDING_TIME).fetchone()
+                self._landing_time = _time(landing_time and landing_time[0])
                 yield
                 connection.commit()
             except BaseException:
                 self.close()  # which rolls back
                 raise
+            finally:
+                self._landing_time = None
 
     def land(
         self, raw_orders: Sequence[RawOrder], dead_letters: Sequence[DeadLetter]
@@ -267,7 +285,8 @@ class PostgresSink:
             ServiceError: The database was lost.
         """
         with warehouse.translated_errors(self._where), self._opened().cursor() as cursor:
-            cursor.executemany(_INSERT_PANE, panes)
+            time = self._time_of_transaction()
+            cursor.executemany(_INSERT_PANE, [(*pane, time) for pane in panes])
 
     def count_run(self, run_id: uuid.UUID, landed: Landed) -> None:
         """Add to what a run has counted.
@@ -348,7 +367,7 @@ class PostgresSink:
             cursor.execute("truncate incoming_raw_orders")
             with cursor.copy(f"copy incoming_raw_orders ({_RAW_ORDER_COLUMNS}) from stdin") as copy:
                 copy.write("".join(map(copy_line, raw_orders)))
-            cursor.execute(_INSERT_RAW_ORDERS)
+            cursor.execute(_INSERT_RAW_ORDERS, {"landing_time": self._time_of_transaction()})
             rows = cursor.fetchall()
         sent = {order.message_id: order for order in raw_orders}
         counted, replaced = [], []
@@ -370,8 +389,13 @@ class PostgresSink:
                 f"copy incoming_dead_letters ({_DEAD_LETTER_COLUMNS}) from stdin"
             ) as copy:
                 copy.write("".join(map(copy_line, dead_letters)))
-            cursor.execute(_INSERT_DEAD_LETTERS)
+            cursor.execute(_INSERT_DEAD_LETTERS, {"landing_time": self._time_of_transaction()})
             return Counter(str(row[0]) for row in cursor)
+
+    def _time_of_transaction(self) -> datetime:
+        if self._landing_time is None:
+            raise RuntimeError("PostgresSink lands within a transaction() only")
+        return self._landing_time
 
     def _opened(self) -> psycopg.Connection[tuple[object, ...]]:
         if self._connection is None:
