@@ -11,6 +11,19 @@ date({{ timestamp_expression }}, 'UTC')
 {%- endmacro %}
 
 
+{% macro utc_start_of(part, timestamp_expression) %}
+    {{- return(adapter.dispatch('utc_start_of')(part, timestamp_expression)) -}}
+{% endmacro %}
+
+{% macro postgres__utc_start_of(part, timestamp_expression) -%}
+date_trunc('{{ part }}', {{ timestamp_expression }}, 'UTC')
+{%- endmacro %}
+
+{% macro bigquery__utc_start_of(part, timestamp_expression) -%}
+timestamp_trunc({{ timestamp_expression }}, {{ part }}, 'UTC')
+{%- endmacro %}
+
+
 {% macro minutes_before(timestamp_expression, minutes) %}
     {{- return(
         adapter.dispatch('minutes_before')(timestamp_expression, minutes)

@@ -9,6 +9,7 @@
             {'columns': ['order_id']},
             {'columns': ['built_at']},
             {'columns': ['ingested_at']},
+            {'columns': ['publish_minute']},
         ],
         partition_by={
             'field': 'event_timestamp',
@@ -104,6 +105,8 @@ changed as (
 
     select
         first_copies.*,
+        {{ utc_start_of('minute', 'first_copies.publish_time') }}
+            as publish_minute,
         build.built_at
     from first_copies
     cross join build
