@@ -12,6 +12,10 @@
         'hours_placed_to_shipped': ['placed_at', 'shipped_at'],
         'hours_placed_to_delivered': ['placed_at', 'delivered_at'],
     } -%}
+    {%- set business_durations = {
+        'business_hours_placed_to_shipped': ['placed', 'shipped'],
+        'business_hours_placed_to_delivered': ['placed', 'delivered'],
+    } -%}
     {%- set own_flags = [
         "case\n            when timed.is_delivered_by_scan"
         ~ " then 'delivered_at:from_scan'\n        end"
@@ -25,6 +29,25 @@
 
 with
 
+clocked as (
+
+    select
+        orders.*
+        {%- for milestone in ['placed', 'shipped', 'delivered'] %},
+        {{ business_microseconds(
+            'orders.' ~ milestone ~ '_at', milestone ~ '_days'
+        ) | indent(8) }} as {{ milestone }}_business_microseconds
+        {%- endfor %}
+    from {{ relation }} as orders
+    {%- for milestone in ['placed', 'shipped', 'delivered'] %}
+    left join {{ ref('dim_dates') }} as {{ milestone }}_days
+        on
+            {{ utc_date('orders.' ~ milestone ~ '_at') }}
+            = {{ milestone }}_days.date_day
+    {%- endfor %}
+
+),
+
 timed as (
 
     select
@@ -32,7 +55,13 @@ timed as (
         {%- for column, ends in durations.items() %},
         {{ hours_between(ends[0], ends[1]) | indent(8) }} as {{ column }}
         {%- endfor %}
-    from {{ relation }}
+        {%- for column, ends in business_durations.items() %},
+        {{ in_hours(
+            ends[1] ~ '_business_microseconds - '
+            ~ ends[0] ~ '_business_microseconds'
+        ) | indent(8) }} as {{ column }}
+        {%- endfor %}
+    from clocked
 
 ),
 
@@ -86,6 +115,9 @@ select
     {%- for column in durations %}
     {{ column }},
     {%- endfor %}
+    {%- for column in business_durations %}
+    {{ column }},
+    {%- endfor %}
 
     ---------- what happened on the way
     rejection_count,
@@ -121,10 +153,35 @@ from flagged
     decimals; below zero where the second came first.
 -#}
 {% macro hours_between(start_expression, end_expression) -%}
+{{ in_hours(microseconds_between(start_expression, end_expression)) }}
+{%- endmacro %}
+
+
+{#- Microseconds as hours, rounded half away from zero to four decimals. -#}
+{% macro in_hours(microseconds) -%}
 cast(
-    {{ rounded_quotient(
-        microseconds_between(start_expression, end_expression), 3600000000, 4
-    ) | indent }}
+    {{ rounded_quotient(microseconds, 3600000000, 4) | indent }}
     as numeric(12, 4)
 )
+{%- endmacro %}
+
+
+{#-
+    Microseconds of business days from the first day of `dim_dates` until the
+    timestamp, whose day is the row `days` of it. A business day has all of its
+    24 hours, by UTC. The difference of two is the business time between them,
+    and no row has to be spread over its days.
+-#}
+{% macro business_microseconds(timestamp_expression, days) -%}
+{{ days }}.business_days_before * 86400000000
++ case
+    when {{ days }}.is_business_day
+        then mod(
+            {{ microseconds_between(
+                beginning_of_time(), timestamp_expression
+            ) | indent(12) }},
+            86400000000
+        )
+    else 0
+end
 {%- endmacro %}

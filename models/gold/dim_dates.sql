@@ -7,6 +7,12 @@
 
 with
 
+holidays as (
+
+    select * from {{ ref('federal_holidays') }}
+
+),
+
 days as (
 
     -- the first and the last day that the event contract accepts
@@ -31,6 +37,22 @@ parts as (
 
 ),
 
+working_days as (
+
+    -- a holiday that falls on a weekend is kept on the working day beside it
+    select
+        parts.*,
+        holidays.holiday_name,
+        parts.iso_day_of_week >= 6 as is_weekend,
+        holidays.observed_date is not null as is_holiday,
+        parts.iso_day_of_week < 6
+        and holidays.observed_date is null as is_business_day
+    from parts
+    left join holidays
+        on parts.date_day = holidays.observed_date
+
+),
+
 dates as (
 
     select
@@ -46,8 +68,15 @@ dates as (
         day_name,
         {{ days_before('date_day', 'day_of_month - 1') }} as month_start_date,
         {{ days_before('date_day', 'iso_day_of_week - 1') }} as week_start_date,
-        iso_day_of_week >= 6 as is_weekend
-    from parts
+        is_weekend,
+        is_holiday,
+        holiday_name,
+        is_business_day,
+        count(case when is_business_day then 1 end) over (
+            order by date_day asc
+            rows between unbounded preceding and 1 preceding
+        ) as business_days_before
+    from working_days
 
 )
 
