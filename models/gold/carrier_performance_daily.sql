@@ -1,0 +1,129 @@
+{{
+    config(
+        materialized='table',
+        indexes=[{'columns': ['promised_date', 'carrier_id'], 'unique': true}],
+        partition_by={
+            'field': 'promised_date',
+            'data_type': 'date',
+            'granularity': 'month',
+        },
+        cluster_by=['carrier_id'],
+    )
+}}
+
+with
+
+shipments as (
+
+    select
+        *,
+        {{ utc_date('promised_delivery_at') }} as promised_date
+    from {{ ref('fact_order_lifecycle') }}
+    where
+        promised_delivery_at is not null
+        and carrier_id is not null
+
+),
+
+daily_shipments as (
+
+    select
+        promised_date,
+        carrier_id,
+        count(*) as shipments,
+        count(case when current_status = 'delivered' then 1 end)
+            as shipments_delivered,
+        count(case when current_status = 'cancelled' then 1 end)
+            as shipments_cancelled,
+        count(case when is_open then 1 end) as shipments_open,
+        count(case when is_on_time then 1 end) as on_time_deliveries,
+        count(case when not is_on_time then 1 end) as late_deliveries,
+        cast(sum(delivery_attempts_failed) as {{ whole_number_type() }})
+            as delivery_attempts_failed,
+        cast(sum(exception_count) as {{ whole_number_type() }})
+            as exception_count,
+        count(case when cold_chain then 1 end) as cold_chain_shipments,
+        count(case when has_temperature_excursion then 1 end)
+            as temperature_excursions
+    from shipments
+    group by promised_date, carrier_id
+
+),
+
+ranked_deliveries as (
+
+    select
+        promised_date,
+        carrier_id,
+        hours_shipped_to_delivered,
+        row_number() over (
+            partition by promised_date, carrier_id
+            order by hours_shipped_to_delivered asc
+        )
+        - 1 as deliveries_before,
+        count(*) over (partition by promised_date, carrier_id) as deliveries
+    from shipments
+    where hours_shipped_to_delivered is not null
+
+),
+
+daily_delivery_hours as (
+
+    select
+        promised_date,
+        carrier_id
+        {%- for percentile in ['0.5', '0.9'] %},
+        round(
+            {{ interpolated_percentile(
+                percentile,
+                'hours_shipped_to_delivered',
+                'deliveries_before',
+                'deliveries',
+            ) | indent(12) }},
+            4
+        ) as p{{ percentile[2:] }}0_hours_shipped_to_delivered
+        {%- endfor %}
+    from ranked_deliveries
+    group by promised_date, carrier_id
+
+),
+
+performance as (
+
+    select
+        daily_shipments.promised_date,
+        daily_shipments.carrier_id,
+
+        ---------- volumes
+        daily_shipments.shipments,
+        daily_shipments.shipments_delivered,
+        daily_shipments.shipments_cancelled,
+        daily_shipments.shipments_open,
+
+        ---------- the promise
+        daily_shipments.on_time_deliveries,
+        daily_shipments.late_deliveries,
+        {{ rounded_quotient(
+            'daily_shipments.on_time_deliveries',
+            'nullif('
+            ~ 'daily_shipments.on_time_deliveries'
+            ~ ' + daily_shipments.late_deliveries, 0)',
+            4
+        ) | indent(8) }} as on_time_rate,
+        daily_delivery_hours.p50_hours_shipped_to_delivered,
+        daily_delivery_hours.p90_hours_shipped_to_delivered,
+
+        ---------- what happened on the way
+        daily_shipments.delivery_attempts_failed,
+        daily_shipments.exception_count,
+        daily_shipments.cold_chain_shipments,
+        daily_shipments.temperature_excursions
+    from daily_shipments
+    left join daily_delivery_hours
+        on
+            daily_shipments.promised_date = daily_delivery_hours.promised_date
+            and daily_shipments.carrier_id = daily_delivery_hours.carrier_id
+
+)
+
+select * from performance
