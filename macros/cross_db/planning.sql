@@ -1,16 +1,34 @@
-{% macro evaluate_once() %}
-    {{- return(adapter.dispatch('evaluate_once')()) -}}
+{% macro computed_once(relation, expressions) %}
+    {{- return(adapter.dispatch('computed_once')(relation, expressions)) -}}
 {% endmacro %}
 
 {#-
-    PostgreSQL would inline the query, and evaluate each of its expressions
-    as many times as the next query names it.
+    PostgreSQL would evaluate each expression as many times as the next query
+    names it, but for `offset 0`; and it reads no condition through an
+    `offset` but one on columns that stay outside.
 -#}
-{% macro postgres__evaluate_once() %}
+{% macro postgres__computed_once(relation, expressions) -%}
+select
+    {{ relation }}.*,
+    computed.*
+from {{ relation }}
+cross join lateral (
+    select
+        {%- for name, expression in expressions.items() %}
+        {{ expression | indent(8) }} as {{ name }}{{ ',' if not loop.last }}
+        {%- endfor %}
     offset 0 -- noqa: AM09
+) as computed
 {%- endmacro %}
 
-{% macro bigquery__evaluate_once() %}{% endmacro %}
+{% macro bigquery__computed_once(relation, expressions) -%}
+select
+    *,
+    {%- for name, expression in expressions.items() %}
+    {{ expression | indent }} as {{ name }}{{ ',' if not loop.last }}
+    {%- endfor %}
+from {{ relation }}
+{%- endmacro %}
 
 
 {% macro newest(relation, column) %}

@@ -16,6 +16,33 @@
         {%- endif -%}
     {%- endfor -%}
 
+    {%- set texts = {
+        'is_patient_missing':
+            "event_type = 'order_placed' and patient_json is null",
+        'is_patient_readable':
+            "event_type = 'order_placed'\nand coalesce("
+            ~ is_json_object('patient_json') ~ ', false)',
+    } -%}
+    {%- set values = {} -%}
+    {%- for field in fields -%}
+        {%- set token = field.name ~ '_json' -%}
+        {%- set text -%}
+case
+    when event_type in ('{{ field.event_types | join("', '") }}')
+        then
+            {% if 'number' in field.kind or field.kind == 'money' -%}
+            {{ field_number_text(token) | indent(12) }}
+            {%- else -%}
+            {{ field_text(token) | indent(12) }}
+            {%- endif %}
+end
+        {%- endset -%}
+        {%- do texts.update({field.name ~ '_text': text}) -%}
+        {%- do values.update(
+            {field.name: context[field.kind](field.name ~ '_text')}
+        ) -%}
+    {%- endfor -%}
+
 with
 
 payloads as (
@@ -58,52 +85,13 @@ patients as (
 
 texts as (
 
-    select
-        message_id,
-        event_id,
-        event_type,
-        order_id,
-        event_timestamp,
-        patient_key,
-        patient_key_version,
-        schema_version,
-        source_system,
-        publish_time,
-        ingested_at,
-
-        event_type = 'order_placed'
-        and patient_json is null as is_patient_missing,
-        event_type = 'order_placed'
-        and coalesce({{ is_json_object('patient_json') }}, false)
-            as is_patient_readable
-        {%- for field in fields %},
-
-        case
-            when event_type in ('{{ field.event_types | join("', '") }}')
-                then
-                    {% if 'number' in field.kind or field.kind == 'money' -%}
-                    {{ field_number_text(field.name ~ '_json') | indent(20) }}
-                    {%- else -%}
-                    {{ field_text(field.name ~ '_json') | indent(20) }}
-                    {%- endif %}
-        end as {{ field.name }}_text
-        {%- endfor %}
-    from patients
-    {{- evaluate_once() }}
+    {{ computed_once('patients', texts) | indent }}
 
 ),
 
 typed as (
 
-    select
-        *
-        {%- for field in fields %},
-
-        {{ context[field.kind](field.name ~ '_text') | indent(8) }}
-            as {{ field.name }}
-        {%- endfor %}
-    from texts
-    {{- evaluate_once() }}
+    {{ computed_once('texts', values) | indent }}
 
 )
 
