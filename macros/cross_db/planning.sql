@@ -38,7 +38,8 @@ from {{ relation }}
 {#-
     Asked before the query rather than in it: only by a literal does BigQuery
     leave out the partitions that are older, and PostgreSQL pick its index. A
-    unit test's table and an offline compile's cannot be asked.
+    unit test's table and an offline compile's cannot be asked, nor one that
+    is not built yet.
 -#}
 {% macro default__newest(relation, column) -%}
 {%- set newest = none -%}
@@ -47,7 +48,7 @@ from {{ relation }}
     and model.resource_type == 'model'
     and var('compile_is_incremental') is none
 ) -%}
-{%- if can_ask -%}
+{%- if can_ask and load_relation(relation) is not none -%}
     {%- set answer = run_query(
         'select cast(max(' ~ column ~ ') as ' ~ text_type() ~ ') as newest'
         ~ ' from ' ~ relation
@@ -60,3 +61,13 @@ cast('{{ newest }}' as {{ timestamp_type() }})
 (select max(built_rows.{{ column }}) from {{ relation }} as built_rows)
 {%- endif -%}
 {%- endmacro %}
+
+
+{% macro inlined() %}
+    {{- return(adapter.dispatch('inlined')()) -}}
+{% endmacro %}
+
+{#- PostgreSQL would compute a CTE that is named twice as a whole. -#}
+{% macro postgres__inlined() %}not materialized {% endmacro %}
+
+{% macro bigquery__inlined() %}{% endmacro %}

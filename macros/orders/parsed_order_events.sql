@@ -3,8 +3,9 @@
     as silver shows them: one row for each row of it, every field read by the
     event contract's rules, and nothing of the patient that identifies them.
     Silver and the serving views read the same payloads by this same macro.
+    Columns named in `also` are kept as they are.
 -#}
-{% macro parsed_order_events(relation) %}
+{% macro parsed_order_events(relation, also=[]) %}
     {%- set fields = order_event_fields() -%}
     {%- set data_members = ['patient'] -%}
     {%- set patient_members = [] -%}
@@ -60,6 +61,9 @@ payloads as (
         source_system,
         publish_time,
         ingested_at,
+        {%- for column in also %}
+        {{ column }},
+        {%- endfor %}
         {{ as_json('payload') }} as payload_json
     from {{ relation }}
 
@@ -151,6 +155,9 @@ select
     typed.delivered_at,
     typed.publish_time,
     typed.ingested_at,
+    {%- for column in also %}
+    typed.{{ column }},
+    {%- endfor %}
 
     ---------- quality
     {{ order_event_flags('typed') | indent }} as quality_flags
