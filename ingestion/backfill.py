@@ -162,7 +162,7 @@ def ingest(
     parts = list(ranges(path.absolute(), source.name, CHUNK))
     if parts:
         try:
-            with distributed.LocalCluster(  # type: ignore[no-untyped-call]
+            with distributed.LocalCluster(
                 n_workers=WORKERS,
                 threads_per_worker=1,
                 processes=True,

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import psycopg
 import pytest
 from psycopg import conninfo, sql
@@ -22,9 +23,47 @@ PBM = str(Path(sys.executable).parent / "pbm")
 DBT = str(Path(sys.executable).parent / "dbt")
 
 
+# How long a run that is told to end waits for its workers to stop their services, in seconds.
+ENDING = 60
+_workers: list[Any] = []
+
+
 def pytest_configure() -> None:
     """A run that is told to end ends its services, as after Ctrl-C."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, _end)
+
+
+def _end(*_: object) -> None:
+    """Tell the workers, if this process has any, and end; a second signal changes nothing."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if _workers:
+        for process in psutil.Process().children():
+            process.terminate()
+    raise KeyboardInterrupt
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodeready(node: Any) -> None:
+    """Remember a worker of pytest-xdist."""
+    _workers.append(node)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(exitstatus: int) -> None:
+    """Let interrupted workers stop their services: pytest-xdist itself would soon kill them."""
+    if exitstatus == pytest.ExitCode.INTERRUPTED:
+        for worker in _workers:
+            worker.channel.waitclose(ENDING)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that share a module's fixture run in one worker, which builds it once."""
+    for item in items:
+        shared = getattr(item, "_fixtureinfo", None)
+        definitions = shared.name2fixturedefs.values() if shared is not None else ()
+        if any(fixture.scope == "module" for found in definitions for fixture in found):
+            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
 
 
 # What a developer's shell may have set for a stack of their own must not reach a test.

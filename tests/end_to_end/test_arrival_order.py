@@ -72,7 +72,7 @@ class DbtInProcess:
         )
         self._runner = dbtRunner()
         manifest = self._runner.invoke(["parse", *self._places]).result
-        self._runner = dbtRunner(manifest=manifest)  # type: ignore[arg-type]
+        self._runner = dbtRunner(manifest=manifest)
 
     def run(self, *arguments: str) -> None:
         result = self._runner.invoke([*arguments, *self._places])

@@ -24,11 +24,13 @@ KEY = "a test's own key, of 32 bytes or more"
 def own(tmp_path: Path) -> Iterator[Platform]:
     """A stack of the test's own, whose services it may hurt."""
     env = clean_environment(PBM_HOME=str(tmp_path / "home"), PBM_PSEUDONYM_KEY=KEY)
-    up = run_pbm("up", "--json", env=env)
-    assert up.returncode == 0, up.stderr
-    status = json.loads(up.stdout)
-    yield Platform(tmp_path / "home", status["postgres_dsn"], env)
-    run_pbm("down", env=env)
+    try:
+        up = run_pbm("up", "--json", env=env)
+        assert up.returncode == 0, up.stderr
+        status = json.loads(up.stdout)
+        yield Platform(tmp_path / "home", status["postgres_dsn"], env)
+    finally:
+        run_pbm("down", env=env)
 
 
 def publish(platform: Platform, orders: int, seed: int = 1) -> dict[str, Any]:
