@@ -39,6 +39,29 @@ timestamp_sub({{ timestamp_expression }}, interval {{ minutes }} minute)
 {%- endmacro %}
 
 
+{% macro hours_after(timestamp_expression, hours) %}
+    {{- return(
+        adapter.dispatch('hours_after')(timestamp_expression, hours)
+    ) -}}
+{% endmacro %}
+
+{#-
+    Times a second, because an interval counts a fraction of an hour in binary
+    floating point, and only to the microsecond a fraction of a second.
+-#}
+{% macro postgres__hours_after(timestamp_expression, hours) -%}
+{{ timestamp_expression }}
++ cast(round({{ hours }} * 3600, 0) as bigint) * interval '1 second'
+{%- endmacro %}
+
+{% macro bigquery__hours_after(timestamp_expression, hours) -%}
+timestamp_add(
+    {{ timestamp_expression }},
+    interval cast(round({{ hours }} * 3600, 0) as int64) second
+)
+{%- endmacro %}
+
+
 {% macro next_microsecond(timestamp_expression) %}
     {{- return(adapter.dispatch('next_microsecond')(timestamp_expression)) -}}
 {% endmacro %}

@@ -43,15 +43,18 @@
 
 {#-
     One row for each order of `relation`, which has the columns of
-    `fact_order_lifecycle`, and each stage that it has begun.
+    `fact_order_lifecycle`, and each stage that it has begun; with `columns` of
+    the order beside it.
 -#}
-{% macro order_stages(relation) -%}
+{% macro order_stages(relation, columns) -%}
 {%- for stage in fulfillment_stages() %}
 select
     order_id,
     '{{ stage.name }}' as stage,
     {{ target_priority('priority') | indent }} as target_priority,
-    needed_intervention,
+    {%- for column in columns %}
+    {{ column }},
+    {%- endfor %}
     {{ stage.start }} as started_at,
     hours_{{ stage.name }} as hours,
     {%- if stage.has_business_hours %}

@@ -29,7 +29,7 @@ targets as (
 
 order_stages as (
 
-    {{ order_stages('orders') | indent }}
+    {{ order_stages('orders', ['needed_intervention']) | indent }}
 
 ),
 

@@ -1,0 +1,33 @@
+{{
+    config(
+        materialized='table',
+        indexes=[
+            {'columns': ['order_id'], 'unique': true},
+            {'columns': ['severity']},
+        ],
+    )
+}}
+
+with
+
+lifecycles as (
+
+    select * from {{ ref('fact_order_lifecycle') }}
+
+),
+
+events as (
+
+    select * from {{ ref('fact_order_events') }}
+
+),
+
+order_alerts as (
+
+    {{ order_alerts(
+        'lifecycles', 'events', latest_known_time('events')
+    ) | indent }}
+
+)
+
+select * from order_alerts
