@@ -1,12 +1,8 @@
 {#-
-    Of the messages in `relation`, which holds all of bronze, those that the
-    next build of `stg_order_events` would show and that it does not show yet:
-    each is the first copy of its event so far. Written as anti joins on the
-    event, so that a condition on `order_id` reaches the table's index.
+    How far silver looks back for messages that it does not show, and so from
+    where on it may lack one: later than that the tail of bronze begins.
 -#}
-{% macro waiting_messages(relation) -%}
-    {#- how far silver looks back, and so how far back it may lack a row -#}
-    {%- set horizon -%}
+{% macro tail_begins_after() -%}
 coalesce(
     {{ minutes_before(
         newest(ref('stg_order_events'), 'ingested_at'),
@@ -14,12 +10,20 @@ coalesce(
     ) }},
     {{ beginning_of_time() }}
 )
-    {%- endset -%}
+{%- endmacro %}
 
+
+{#-
+    Of the messages in `relation`, which holds all of bronze, those that the
+    next build of `stg_order_events` would show and that it does not show yet:
+    each is the first copy of its event so far. Written as anti joins on the
+    event, so that a condition on `order_id` reaches the table's index.
+-#}
+{% macro waiting_messages(relation) -%}
 select {{ relation }}.*
 from {{ relation }}
 where
-    {{ relation }}.ingested_at > {{ horizon | indent }}
+    {{ relation }}.ingested_at > {{ tail_begins_after() | indent }}
     and not exists (
         select 1
         from {{ ref('stg_order_events') }} as shown
@@ -35,7 +39,7 @@ where
         from {{ relation }} as earlier
         where
             earlier.event_id = {{ relation }}.event_id
-            and earlier.ingested_at > {{ horizon | indent(12) }}
+            and earlier.ingested_at > {{ tail_begins_after() | indent(12) }}
             and {{ comes_before('earlier', relation) | indent(12) }}
     )
 {%- endmacro %}

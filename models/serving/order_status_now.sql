@@ -26,9 +26,10 @@ built_orders as (
 
 ),
 
-waiting as {{ inlined() }}(
+tail as {{ inlined() }}(
 
-    {{ waiting_messages('messages') | indent }}
+    select * from messages
+    where ingested_at > {{ tail_begins_after() | indent(8) }}
 
 ),
 
@@ -49,15 +50,28 @@ changed_events as {{ inlined() }}(
 
 touched_orders as {{ inlined() }}(
 
-    select order_id from waiting
+    select tail.order_id
+    from tail
+    where
+        not exists (
+            select 1
+            from events
+            where
+                events.event_id = tail.event_id
+                and (
+                    events.message_id = tail.message_id
+                    or {{ comes_before('events', 'tail') | indent(20) }}
+                )
+        )
 
     union all
 
     -- an earlier copy takes an event away from the order that had it
     select events.order_id
     from events
-    inner join waiting
-        on events.event_id = waiting.event_id
+    inner join tail
+        on events.event_id = tail.event_id
+    where {{ comes_before('tail', 'events') | indent(8) }}
 
     union all
 
@@ -85,8 +99,10 @@ current_events as (
         )
         and not exists (
             select 1
-            from waiting
-            where waiting.event_id = events.event_id
+            from tail
+            where
+                tail.event_id = events.event_id
+                and {{ comes_before('tail', 'events') | indent(16) }}
         )
 
     union all

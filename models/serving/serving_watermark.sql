@@ -30,6 +30,7 @@
     'fact_order_events',
     'fact_order_lifecycle',
     'daily_order_summary',
+    'ingestion_reconciliation',
 ] if not execute -%}
     {%- do ref(model_name) -%}
 {%- endfor -%}

@@ -1,27 +1,17 @@
 {{ config(materialized='view') }}
 
-with source as (
+-- no CTE: PostgreSQL finds a row by an index for a join with a view only
+-- where the view has none
+select
+    ---------- ids
+    message_id,
+    event_id,
+    order_id,
 
-    select * from {{ source('pbm_bronze', 'raw_orders') }}
+    ---------- the event
+    event_type,
 
-),
-
-renamed as (
-
-    select
-        ---------- ids
-        message_id,
-        event_id,
-        order_id,
-
-        ---------- the event
-        event_type,
-
-        ---------- timestamps
-        publish_time,
-        ingested_at
-    from source
-
-)
-
-select * from renamed
+    ---------- timestamps
+    publish_time,
+    ingested_at
+from {{ source('pbm_bronze', 'raw_orders') }}
