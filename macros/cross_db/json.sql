@@ -12,6 +12,20 @@ cast({{ text_expression }} as json)
 {%- endmacro %}
 
 
+{% macro json_member(json_expression, member) %}
+    {{- return(adapter.dispatch('json_member')(json_expression, member)) -}}
+{% endmacro %}
+
+{#- Of a name that is there twice, PostgreSQL takes the last. -#}
+{% macro postgres__json_member(json_expression, member) -%}
+{{ json_expression }} -> '{{ member }}'
+{%- endmacro %}
+
+{% macro bigquery__json_member(json_expression, member) -%}
+json_query({{ json_expression }}, '$.{{ member }}')
+{%- endmacro %}
+
+
 {% macro json_members(relation, json_column, members) %}
     {{- return(
         adapter.dispatch('json_members')(relation, json_column, members)

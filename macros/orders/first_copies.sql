@@ -1,35 +1,73 @@
 {#-
-    Of the copies of each event in `relation`, the one that counts: the
-    earliest published, then the smallest message id. Its `other_order_ids`
-    names the orders that the other copies gave, known from before or new.
+    Of the messages in `relation`, one for each event: the earliest published,
+    then the one with the smallest message id. Nearly all events have one
+    message only, so no more than those of `contested` are sorted. `contested`
+    has an event's id and the columns `also`, which come out too.
 -#}
-{% macro first_copies(relation) -%}
+{% macro first_messages(relation, contested, also) -%}
 with
 
 numbered as (
 
     select
-        *,
+        {{ relation }}.*
+        {%- for column in also %},
+        {{ contested }}.{{ column }}
+        {%- endfor %},
         row_number() over (
+            partition by {{ relation }}.event_id
+            order by
+                {{ relation }}.publish_time asc,
+                {{ by_code_point(relation ~ '.message_id') }} asc
+        ) as copy_number
+    from {{ relation }}
+    inner join {{ contested }}
+        on {{ relation }}.event_id = {{ contested }}.event_id
+
+)
+
+select
+    {{ relation }}.*
+    {%- for column in also %},
+    cast(null as {{ text_type() }}) as {{ column }}
+    {%- endfor %},
+    1 as copy_number
+from {{ relation }}
+left join {{ contested }}
+    on {{ relation }}.event_id = {{ contested }}.event_id
+where {{ contested }}.event_id is null
+
+union all
+
+select * from numbered
+where copy_number = 1
+{%- endmacro %}
+
+
+{#-
+    For each event of `relation` of which copies differ: what the copies that
+    do not count named instead of what the first one names, known from before
+    or new, as `{{ others }}`.
+-#}
+{% macro losing_claims(relation, column, others) -%}
+with
+
+first_claims as (
+
+    select
+        *,
+        first_value({{ column }}) over (
             partition by event_id
             order by publish_time asc, {{ by_code_point('message_id') }} asc
-        ) as copy_number,
-        first_value(order_id) over (
-            partition by event_id
-            order by publish_time asc, {{ by_code_point('message_id') }} asc
-        ) as first_order_id
+        ) as first_claim
     from {{ relation }}
 
 ),
 
 known_claims as (
 
-    select
-        event_id,
-        first_order_id,
-        other_order_ids
-    from numbered
-    where other_order_ids is not null
+    select * from first_claims
+    where {{ others }} is not null
 
 ),
 
@@ -37,39 +75,27 @@ losing_claims as (
 
     select
         event_id,
-        order_id
-    from numbered
-    where order_id != first_order_id
+        {{ column }} as claim
+    from first_claims
+    where
+        {{ column }} is not null
+        and {{ column }} is distinct from first_claim
 
     union distinct
 
     select
         known_claims.event_id,
-        element.value as order_id
-    from {{ unnest_json_strings('known_claims', 'other_order_ids') | indent }}
-    where element.value != known_claims.first_order_id
-
-),
-
-other_orders as (
-
-    select
-        event_id,
-        {{ json_strings_agg('order_id') | indent(8) }} as order_ids
-    from losing_claims
-    group by event_id
+        element.value as claim
+    from {{ unnest_json_strings('known_claims', others) | indent }}
+    where element.value is distinct from known_claims.first_claim
 
 )
 
 select
-    {%- for column in order_event_columns() %}
-    numbered.{{ column }},
-    {%- endfor %}
-    other_orders.order_ids as other_order_ids
-from numbered
-left join other_orders
-    on numbered.event_id = other_orders.event_id
-where numbered.copy_number = 1
+    event_id,
+    {{ json_strings_agg('claim') | indent }} as {{ others }}
+from losing_claims
+group by event_id
 {%- endmacro %}
 
 

@@ -143,7 +143,8 @@ select
                 comma_join(['own_flags', 'quality_flags'])
             ) | indent(12) }}
     end as quality_flags,
-    events_hash
+    events_hash,
+    source_built_at
 from flagged
 {%- endmacro %}
 

@@ -4,10 +4,12 @@
     latest are by event timestamp, then by event id as text by code points;
     columns taken from one event are all taken from that one, nulls included.
 
+    `source_built_at` says up to which `built_at` the order's events were read.
+
     The relation is read once and sorted once, and the order is the only group:
     a view that asks for one order then reads the events of that one only.
 -#}
-{% macro order_milestones(relation) %}
+{% macro order_milestones(relation, source_built_at='max(built_at)') %}
     {#- The events of one type have one stage rank, so it changes nothing where
     only they are compared, and one ordering serves every column. -#}
     {%- set in_time = [
@@ -145,7 +147,7 @@ orders as (
             concat(event_id, ' ', message_id), ','
             order by {{ in_time | join(', ') }}
         ) as event_messages,
-        max(built_at) as source_built_at
+        {{ source_built_at }} as source_built_at
     from events
     group by order_id
 

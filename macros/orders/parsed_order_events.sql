@@ -71,7 +71,9 @@ payloads as (
 
 envelopes as (
 
-    {{ json_members('payloads', 'payload_json', ['data']) | indent }}
+    {{ computed_once(
+        'payloads', {'data_json': json_member('payload_json', 'data')}
+    ) | indent }}
 
 ),
 

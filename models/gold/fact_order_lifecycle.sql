@@ -7,7 +7,8 @@
         indexes=[
             {'columns': ['order_id'], 'unique': true},
             {'columns': ['placed_at']},
-            {'columns': ['patient_key']},
+            {'columns': ['promised_delivery_at']},
+            {'columns': ['source_built_at']},
         ],
         partition_by={
             'field': 'placed_at',
@@ -15,7 +16,7 @@
             'granularity': 'month',
         },
         cluster_by=['order_id'],
-        post_hook='{{ delete_orders_not_in_silver() }}',
+        pre_hook='{{ delete_orders_not_in_silver() }}',
     )
 }}
 
@@ -32,9 +33,13 @@ changed_orders as (
     select orders.*
     from orders
     {%- if is_incremental() %}
-    -- made from the same messages, an order's row is the same
     where
-        not exists (
+        orders.source_built_at > coalesce(
+            {{ newest(this, 'source_built_at') }},
+            {{ beginning_of_time() }}
+        )
+        -- made from the same messages, an order's row is the same
+        and not exists (
             select 1
             from {{ this }} as built_orders
             where

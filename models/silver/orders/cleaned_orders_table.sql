@@ -14,7 +14,7 @@
             'granularity': 'month',
         },
         cluster_by=['order_id'],
-        post_hook='{{ delete_orders_without_events() }}',
+        pre_hook='{{ delete_orders_without_events() }}',
     )
 }}
 
@@ -31,7 +31,8 @@ changed_events as (
 
     select
         events.order_id,
-        events.other_order_ids
+        events.other_order_ids,
+        events.built_at
     from events
     where
         events.built_at > coalesce(
@@ -67,8 +68,17 @@ order_events as (
 ),
 
 orders as (
+    {%- if is_incremental() %}
+    {#- Not the newest event that it has: an order may have lost that one. #}
+    {{ order_milestones(
+        'order_events',
+        source_built_at='(select max(changed_events.built_at)'
+        ~ ' from changed_events)'
+    ) | indent }}
+    {%- else %}
 
     {{ order_milestones('order_events') | indent }}
+    {%- endif %}
 
 )
 

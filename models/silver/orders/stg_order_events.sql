@@ -8,6 +8,7 @@
             {'columns': ['event_id'], 'unique': true},
             {'columns': ['order_id']},
             {'columns': ['built_at']},
+            {'columns': ['patient_key']},
             {'columns': ['ingested_at']},
             {'columns': ['publish_minute']},
         ],
@@ -20,6 +21,11 @@
     )
 }}
 
+{%- set claims = {
+    'order_id': 'other_order_ids',
+    'patient_key': 'other_patient_keys',
+} %}
+
 with
 
 received as (
@@ -28,7 +34,7 @@ received as (
 
 ),
 
-source as (
+source as {{ inlined() if not is_incremental() else '' }}(
 
     select received.* from received
     {%- if is_incremental() %}
@@ -50,35 +56,152 @@ source as (
     {%- endif %}
 
 ),
+{%- if is_incremental() %}
 
-renamed as (
+stored_events as (
 
-    {{ parsed_order_events('source') | indent }}
+    select * from {{ this }}
+    where event_id in (select source.event_id from source)
 
 ),
+{%- endif %}
 
-copies as (
+copies as {{ inlined() }}(
 
     select
-        *,
-        cast(null as {{ text_type() }}) as other_order_ids
-    from renamed
+        event_id,
+        message_id,
+        publish_time,
+        order_id,
+        case when event_type = 'order_placed' then patient_key end
+            as patient_key
+        {%- for others in claims.values() %},
+        cast(null as {{ text_type() }}) as {{ others }}
+        {%- endfor %}
+    from source
     {%- if is_incremental() %}
 
     union all
 
     select
-        {{ order_event_columns() | join(',\n        ') }},
-        other_order_ids
-    from {{ this }}
-    where event_id in (select source.event_id from source)
+        event_id,
+        message_id,
+        publish_time
+        {%- for column, others in claims.items() %},
+        {{ column }}
+        {%- endfor %}
+        {%- for column, others in claims.items() %},
+        {{ others }}
+        {%- endfor %}
+    from stored_events
     {%- endif %}
 
 ),
 
-first_copies as (
+contested_events as (
 
-    {{ first_copies('copies') | indent }}
+    select event_id from copies
+    group by event_id
+    having count(*) > 1
+
+),
+
+contested_copies as (
+
+    select copies.*
+    from copies
+    inner join contested_events
+        on copies.event_id = contested_events.event_id
+
+),
+{%- for column, others in claims.items() %}
+
+{{ others }} as (
+
+    {{ losing_claims('contested_copies', column, others) | indent }}
+
+),
+{%- endfor %}
+
+claimed_events as (
+
+    select
+        contested_events.event_id
+        {%- for others in claims.values() %},
+        {{ others }}.{{ others }}
+        {%- endfor %}
+    from contested_events
+    {%- for others in claims.values() %}
+    left join {{ others }}
+        on contested_events.event_id = {{ others }}.event_id
+    {%- endfor %}
+
+),
+
+first_messages as (
+
+    {{ first_messages(
+        'source', 'claimed_events', claims.values() | list
+    ) | indent }}
+
+),
+{%- if is_incremental() %}
+
+earlier_messages as (
+
+    select first_messages.*
+    from first_messages
+    left join stored_events
+        on first_messages.event_id = stored_events.event_id
+    where
+        stored_events.event_id is null
+        or {{ comes_before('first_messages', 'stored_events') | indent(8) }}
+
+),
+{%- endif %}
+
+renamed as (
+
+    {{ parsed_order_events(
+        'earlier_messages' if is_incremental() else 'first_messages',
+        also=claims.values() | list
+    ) | indent }}
+
+),
+
+events as (
+
+    select
+        {{ order_event_columns() | join(',\n        ') }}
+        {%- for others in claims.values() %},
+        {{ others }}
+        {%- endfor %}
+    from renamed
+    {%- if is_incremental() %}
+
+    union all
+
+    -- the copy still counts, and another one names what none named before
+    select
+        {%- for column in order_event_columns() %}
+        stored_events.{{ column }},
+        {%- endfor %}
+        {%- for others in claims.values() %}
+        first_messages.{{ others }}{{ ',' if not loop.last }}
+        {%- endfor %}
+    from stored_events
+    inner join first_messages
+        on stored_events.event_id = first_messages.event_id
+    where
+        not {{ comes_before('first_messages', 'stored_events') | indent(8) }}
+        and (
+            {%- for others in claims.values() %}
+            {{ 'or ' if not loop.first -}}
+            stored_events.{{ others }}
+            is distinct from first_messages.{{ others }}
+            {%- endfor %}
+        )
+    {%- endif %}
 
 ),
 
@@ -104,20 +227,11 @@ build as (
 changed as (
 
     select
-        first_copies.*,
-        {{ utc_start_of('minute', 'first_copies.publish_time') }}
-            as publish_minute,
+        events.*,
+        {{ utc_start_of('minute', 'events.publish_time') }} as publish_minute,
         build.built_at
-    from first_copies
+    from events
     cross join build
-    {%- if is_incremental() %}
-    left join {{ this }} as stored
-        on first_copies.event_id = stored.event_id
-    where
-        stored.event_id is null
-        or stored.message_id != first_copies.message_id
-        or stored.other_order_ids is distinct from first_copies.other_order_ids
-    {%- endif %}
 
 )
 
