@@ -11,6 +11,26 @@ date({{ timestamp_expression }}, 'UTC')
 {%- endmacro %}
 
 
+{% macro is_on_utc_day(timestamp_expression, date_expression) %}
+    {{- return(
+        adapter.dispatch('is_on_utc_day')(timestamp_expression, date_expression)
+    ) -}}
+{% endmacro %}
+
+{#- A range, which an index on the timestamp serves. -#}
+{% macro postgres__is_on_utc_day(timestamp_expression, date_expression) -%}
+{{ timestamp_expression }}
+>= cast({{ date_expression }} as timestamp) at time zone 'UTC'
+and {{ timestamp_expression }}
+< cast({{ date_expression }} + 1 as timestamp) at time zone 'UTC'
+{%- endmacro %}
+
+{#- An equality, without which BigQuery refuses to join. -#}
+{% macro bigquery__is_on_utc_day(timestamp_expression, date_expression) -%}
+date({{ timestamp_expression }}, 'UTC') = {{ date_expression }}
+{%- endmacro %}
+
+
 {% macro utc_start_of(part, timestamp_expression) %}
     {{- return(adapter.dispatch('utc_start_of')(part, timestamp_expression)) -}}
 {% endmacro %}

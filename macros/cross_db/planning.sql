@@ -71,3 +71,44 @@ cast('{{ newest }}' as {{ timestamp_type() }})
 {% macro postgres__inlined() %}not materialized {% endmacro %}
 
 {% macro bigquery__inlined() %}{% endmacro %}
+
+
+{% macro distinct_values(relation, column) %}
+    {{- return(adapter.dispatch('distinct_values')(relation, column)) -}}
+{% endmacro %}
+
+{#-
+    From one value to the next by the index: PostgreSQL would read millions of
+    rows for a dozen values.
+-#}
+{% macro postgres__distinct_values(relation, column) -%}
+with recursive
+
+found_values as (
+
+    select min({{ column }}) as {{ column }}
+    from {{ relation }}
+
+    union all
+
+    select
+        (
+            select min(later.{{ column }})
+            from {{ relation }} as later
+            where later.{{ column }} > found_values.{{ column }}
+        ) as {{ column }}
+    from found_values
+    where found_values.{{ column }} is not null
+
+)
+
+select {{ column }}
+from found_values
+where {{ column }} is not null
+{%- endmacro %}
+
+{% macro bigquery__distinct_values(relation, column) -%}
+select distinct {{ column }}
+from {{ relation }}
+where {{ column }} is not null
+{%- endmacro %}

@@ -1,33 +1,45 @@
 {#-
     An order is gone when every event of it turned out, by an earlier copy, to
-    be another order's. A merge deletes nothing, so these do, before it. They
-    look at the events that the merge is about to read, and at tables only, so
-    a build that failed half-way does no harm.
+    be another order's; a patient when no placement names them any more. A
+    merge deletes nothing, so these do, before it. They look at the events that
+    the merge is about to read, and at tables only, so a build that failed
+    half-way does no harm.
 -#}
 {% macro delete_orders_without_events() -%}
-    {{- _delete_orders_missing_in(ref('stg_order_events')) -}}
+    {{- delete_unclaimed(
+        'order_id', 'other_order_ids', ref('stg_order_events')
+    ) -}}
 {%- endmacro %}
 
 
 {% macro delete_orders_not_in_silver() -%}
-    {{- _delete_orders_missing_in(ref('cleaned_orders_table')) -}}
+    {{- delete_unclaimed(
+        'order_id', 'other_order_ids', ref('cleaned_orders_table')
+    ) -}}
 {%- endmacro %}
 
 
-{% macro _delete_orders_missing_in(relation) -%}
+{% macro delete_patients_without_placements() -%}
+    {{- delete_unclaimed(
+        'patient_key', 'other_patient_keys', ref('stg_order_events')
+    ) -}}
+{%- endmacro %}
+
+
+{% macro delete_unclaimed(key, others, relation) -%}
 {%- set events = ref('stg_order_events') -%}
 {%- if is_incremental() -%}
-delete from {{ this }} as orders
+delete from {{ this }} as built_rows
 where
-    orders.order_id in (
+    built_rows.{{ key }} in (
         with
 
         contested as (
 
-            select other_order_ids
+            select {{ others }}
             from {{ events }}
             where
-                other_order_ids is not null
+                {{ others }} is not null
                 and built_at > coalesce(
                     {{ newest(this, 'source_built_at') }},
                     {{ beginning_of_time() }}
@@ -36,12 +48,12 @@ where
         )
 
         select element.value
-        from {{ unnest_json_strings('contested', 'other_order_ids') | indent(8) }}
+        from {{ unnest_json_strings('contested', others) | indent(8) }}
     )
     and not exists (
         select 1
         from {{ relation }} as current_rows
-        where current_rows.order_id = orders.order_id
+        where current_rows.{{ key }} = built_rows.{{ key }}
     )
 {%- endif -%}
 {%- endmacro %}

@@ -1,27 +1,72 @@
 {{
     config(
-        materialized='table',
-        indexes=[{'columns': ['promised_date', 'carrier_id'], 'unique': true}],
+        materialized='incremental',
+        incremental_strategy='merge',
+        unique_key=['promised_date', 'carrier_id'],
+        on_schema_change='fail',
+        indexes=[
+            {'columns': ['promised_date', 'carrier_id'], 'unique': true},
+            {'columns': ['source_built_at']},
+        ],
         partition_by={
             'field': 'promised_date',
             'data_type': 'date',
             'granularity': 'month',
         },
         cluster_by=['carrier_id'],
+        pre_hook="{{ delete_days_without_orders(
+            'promised_date',
+            {'true': 'promised_delivery_at'},
+            'orders.carrier_id = built_days.carrier_id',
+        ) }}",
     )
 }}
 
 with
 
-shipments as (
+lifecycles as {{ inlined() }}(
 
-    select
-        *,
-        {{ utc_date('promised_delivery_at') }} as promised_date
-    from {{ ref('fact_order_lifecycle') }}
+    select * from {{ ref('fact_order_lifecycle') }}
+
+),
+
+reached as (
+
+    select max(source_built_at) as source_built_at from lifecycles
+
+),
+
+all_shipments as {{ inlined() }}(
+
+    select * from lifecycles
     where
         promised_delivery_at is not null
         and carrier_id is not null
+
+),
+{%- if is_incremental() %}
+
+touched_days as (
+
+    {{ touched_days(
+        'all_shipments', 'promised_delivery_at', 'promised_date', 'shipments'
+    ) | indent }}
+
+),
+{%- endif %}
+
+shipments as (
+
+    select
+        all_shipments.*,
+        {{ utc_date('all_shipments.promised_delivery_at') }} as promised_date
+    from all_shipments
+    {%- if is_incremental() %}
+    inner join touched_days
+        on {{ is_on_utc_day(
+            'all_shipments.promised_delivery_at', 'touched_days.touched_date'
+        ) | indent(8) }}
+    {%- endif %}
 
 ),
 
@@ -117,8 +162,10 @@ performance as (
         daily_shipments.delivery_attempts_failed,
         daily_shipments.exception_count,
         daily_shipments.cold_chain_shipments,
-        daily_shipments.temperature_excursions
+        daily_shipments.temperature_excursions,
+        reached.source_built_at
     from daily_shipments
+    cross join reached
     left join daily_delivery_hours
         on
             daily_shipments.promised_date = daily_delivery_hours.promised_date

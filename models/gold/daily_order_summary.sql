@@ -1,24 +1,61 @@
 {{
     config(
-        materialized='table',
-        indexes=[{'columns': ['order_date'], 'unique': true}],
+        materialized='incremental',
+        incremental_strategy='merge',
+        unique_key='order_date',
+        on_schema_change='fail',
+        indexes=[
+            {'columns': ['order_date'], 'unique': true},
+            {'columns': ['source_built_at']},
+        ],
         partition_by={
             'field': 'order_date',
             'data_type': 'date',
             'granularity': 'month',
         },
+        pre_hook="{{ delete_days_without_orders(
+            'order_date', {'true': 'placed_at'}
+        ) }}",
     )
 }}
 
 with
 
+lifecycles as {{ inlined() }}(
+
+    select * from {{ ref('fact_order_lifecycle') }}
+
+),
+
+reached as (
+
+    select max(source_built_at) as source_built_at from lifecycles
+
+),
+{%- if is_incremental() %}
+
+touched_days as (
+
+    {{ touched_days(
+        'lifecycles', 'placed_at', 'order_date', 'orders_placed'
+    ) | indent }}
+
+),
+{%- endif %}
+
 orders as (
 
     select
-        *,
-        {{ utc_date('placed_at') }} as order_date
-    from {{ ref('fact_order_lifecycle') }}
-    where placed_at is not null
+        lifecycles.*,
+        {{ utc_date('lifecycles.placed_at') }} as order_date
+    from lifecycles
+    {%- if is_incremental() %}
+    inner join touched_days
+        on {{ is_on_utc_day(
+            'lifecycles.placed_at', 'touched_days.touched_date'
+        ) | indent(8) }}
+    {%- endif %}
+    where lifecycles.placed_at is not null
 
 ),
 
@@ -108,8 +145,10 @@ summary as (
             4
         ) | indent(8) }} as on_time_rate,
         daily_orders.total_copay_amount,
-        daily_orders.total_plan_paid_amount
+        daily_orders.total_plan_paid_amount,
+        reached.source_built_at
     from daily_orders
+    cross join reached
     left join daily_delivery_hours
         on daily_orders.order_date = daily_delivery_hours.order_date
 

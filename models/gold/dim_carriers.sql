@@ -15,8 +15,7 @@ carriers as (
 
 named_carriers as (
 
-    select distinct carrier_id from {{ ref('stg_order_events') }}
-    where carrier_id is not null
+    {{ distinct_values(ref('stg_order_events'), 'carrier_id') | indent }}
 
 ),
 

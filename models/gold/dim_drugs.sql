@@ -15,8 +15,7 @@ catalogue as (
 
 ordered_drugs as (
 
-    select distinct ndc11 from {{ ref('stg_order_events') }}
-    where ndc11 is not null
+    {{ distinct_values(ref('stg_order_events'), 'ndc11') | indent }}
 
 ),
 

@@ -15,8 +15,7 @@ payers as (
 
 named_payers as (
 
-    select distinct payer_id from {{ ref('stg_order_events') }}
-    where payer_id is not null
+    {{ distinct_values(ref('stg_order_events'), 'payer_id') | indent }}
 
 ),
 

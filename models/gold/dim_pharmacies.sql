@@ -15,8 +15,7 @@ pharmacies as (
 
 named_pharmacies as (
 
-    select distinct pharmacy_id from {{ ref('stg_order_events') }}
-    where pharmacy_id is not null
+    {{ distinct_values(ref('stg_order_events'), 'pharmacy_id') | indent }}
 
 ),
 

@@ -7,7 +7,10 @@
         indexes=[
             {'columns': ['order_id'], 'unique': true},
             {'columns': ['placed_at']},
-            {'columns': ['promised_delivery_at']},
+            {'columns': ['approved_at']},
+            {'columns': ['dispensed_at']},
+            {'columns': ['shipped_at']},
+            {'columns': ['promised_delivery_at', 'carrier_id']},
             {'columns': ['source_built_at']},
         ],
         partition_by={

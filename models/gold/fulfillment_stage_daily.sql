@@ -1,13 +1,20 @@
 {{
     config(
-        materialized='table',
-        indexes=[{'columns': ['stage_date', 'stage'], 'unique': true}],
+        materialized='incremental',
+        incremental_strategy='merge',
+        unique_key=['stage_date', 'stage'],
+        on_schema_change='fail',
+        indexes=[
+            {'columns': ['stage_date', 'stage'], 'unique': true},
+            {'columns': ['source_built_at']},
+        ],
         partition_by={
             'field': 'stage_date',
             'data_type': 'date',
             'granularity': 'month',
         },
         cluster_by=['stage'],
+        pre_hook="{{ delete_stages_without_orders('stage_date') }}",
     )
 }}
 
@@ -15,9 +22,63 @@
 
 with
 
-orders as (
+lifecycles as {{ inlined() }}(
 
     select * from {{ ref('fact_order_lifecycle') }}
+
+),
+
+reached as (
+
+    select max(source_built_at) as source_built_at from lifecycles
+
+),
+{%- if is_incremental() %}
+
+touched_days as (
+    {%- for stage in fulfillment_stages() %}
+
+    {{ touched_days(
+        'lifecycles',
+        stage.start,
+        'stage_date',
+        'orders_started',
+        "stage = '" ~ stage.name ~ "'",
+    ) | indent }}
+    {%- if not loop.last %}
+
+    union distinct
+    {%- endif %}
+    {%- endfor %}
+
+),
+
+touched_orders as (
+    {%- for start in fulfillment_stages() | map(attribute='start') | unique %}
+
+    select lifecycles.order_id
+    from lifecycles
+    inner join touched_days
+        on {{ is_on_utc_day(
+            'lifecycles.' ~ start, 'touched_days.touched_date'
+        ) | indent(8) }}
+    {%- if not loop.last %}
+
+    union distinct
+    {%- endif %}
+    {%- endfor %}
+
+),
+{%- endif %}
+
+orders as {{ inlined() if not is_incremental() else '' }}(
+
+    select lifecycles.*
+    from lifecycles
+    {%- if is_incremental() %}
+    inner join touched_orders
+        on lifecycles.order_id = touched_orders.order_id
+    {%- endif %}
 
 ),
 
@@ -50,6 +111,12 @@ timed_stages as (
         on
             order_stages.stage = targets.stage
             and order_stages.target_priority = targets.priority
+    {%- if is_incremental() %}
+    inner join touched_days
+        on
+            {{ utc_date('order_stages.started_at') }}
+            = touched_days.touched_date
+    {%- endif %}
 
 ),
 
@@ -207,9 +274,11 @@ summary as (
         case
             when daily_stages.completed_with_business_hours > 0
                 then daily_stages.{{ column }}
-        end as {{ column }}{{ ',' if not loop.last }}
+        end as {{ column }},
         {%- endfor %}
+        reached.source_built_at
     from daily_stages
+    cross join reached
     left join daily_hours
         on
             daily_stages.stage_date = daily_hours.stage_date

@@ -11,6 +11,10 @@
             {'columns': ['patient_key']},
             {'columns': ['ingested_at']},
             {'columns': ['publish_minute']},
+            {'columns': ['carrier_id']},
+            {'columns': ['ndc11']},
+            {'columns': ['payer_id']},
+            {'columns': ['pharmacy_id']},
         ],
         partition_by={
             'field': 'event_timestamp',
