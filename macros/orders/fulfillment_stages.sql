@@ -47,7 +47,7 @@
     the order beside it.
 -#}
 {% macro order_stages(relation, columns) -%}
-{%- for stage in fulfillment_stages() %}
+{%- for stage in fulfillment_stages() -%}
 select
     order_id,
     '{{ stage.name }}' as stage,
@@ -71,6 +71,7 @@ where {{ stage.start }} is not null
 {%- if not loop.last %}
 
 union all
+
 {% endif %}
 {%- endfor %}
 {%- endmacro %}
