@@ -14,12 +14,12 @@
     which has none of them, allows.
 -#}
 {%- for model_name in [
-    'stg_order_messages',
-    'stg_order_events',
     'stg_arriving_order_events',
-    'stg_replaced_order_events',
-    'stg_live_order_metrics',
     'stg_dead_letter_orders',
+    'stg_live_order_metrics',
+    'stg_order_events',
+    'stg_order_messages',
+    'stg_replaced_order_events',
     'cleaned_orders_table',
     'dim_carriers',
     'dim_dates',
@@ -29,8 +29,11 @@
     'dim_pharmacies',
     'fact_order_events',
     'fact_order_lifecycle',
+    'carrier_performance_daily',
     'daily_order_summary',
+    'fulfillment_stage_daily',
     'ingestion_reconciliation',
+    'order_alerts',
 ] if not execute -%}
     {%- do ref(model_name) -%}
 {%- endfor -%}
