@@ -360,6 +360,17 @@ def dbt_sources() -> str:
         f"# {_WRITTEN}",
         "version: 2",
         "",
+        "anchors:",
+        "  # The types for which the two warehouses have no name in common.",
+        *(
+            f"  - &{name} \"{{{{ '{local}' if target.type == 'postgres' else '{cloud}' }}}}\""
+            for name, local, cloud in (
+                ("timestamp", "timestamp with time zone", "timestamp"),
+                ("integer", "integer", "int64"),
+                ("text", "text", "string"),
+            )
+        ),
+        "",
         "sources:",
         "  - name: pbm_bronze",
         "    description: >",
@@ -369,6 +380,7 @@ def dbt_sources() -> str:
             6,
         ),
         "    schema: pbm_bronze",
+        "    loader: apache_beam",
         "    config:",
         "      meta:",
         "        owner: Data platform",
@@ -405,7 +417,8 @@ def _freshness(table: Table) -> list[str]:
 
 
 def _source_column(column: Column, *, is_key: bool) -> list[str]:
-    lines = [f"          - name: {column.name}"]
+    data_type = "json" if column.type == "json" else f"*{column.type}"
+    lines = [f"          - name: {column.name}", f"            data_type: {data_type}"]
     if column.description:
         lines += ["            description: >", *_folded(column.description, 14)]
     else:

@@ -18,6 +18,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from pbm import console
+from pbm.dictionary_commands import dictionary_app
 from pbm.errors import PbmError, UsageError
 from pbm.settings import PROJECT_ROOT, load_settings
 from pbm.stack import Stack, StackStatus
@@ -40,6 +41,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+app.add_typer(dictionary_app, name="dictionary")
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 

@@ -1,0 +1,481 @@
+"""The rules of the dbt project, held against what dbt itself says of it.
+
+Those of dbt-labs' project evaluator are written out here: its package cannot be installed without
+the package hub. Every exception stands in ``EXCEPTIONS`` and, with its reason, in
+docs/decisions.md; one that is no longer needed turns its rule red too.
+"""
+
+import csv
+import os
+import re
+import subprocess
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from pbm import data_dictionary, dbt_manifest
+from pbm.running import program
+from tests.conftest import PROJECT_ROOT
+
+EXCEPTIONS: Mapping[str, set[str]] = {
+    "a source without freshness": {"pbm_bronze.dead_letter_orders"},
+    "a source that several models read": {"pbm_bronze.raw_orders"},
+    "a model that reads a source and a model": {
+        "stg_arriving_order_events",
+        "stg_replaced_order_events",
+    },
+    "a view behind an exposure": {"order_status_now"},
+    "a model with many parents": {"serving_watermark"},
+    "a doc block that nothing in the project reads": set(),
+}
+
+
+class Project(NamedTuple):
+    """What dbt says of the project, and where."""
+
+    local: Mapping[str, Any]
+    prod: Mapping[str, Any]
+    artifacts: Path
+
+    def of(self, *kinds: str) -> Iterator[dict[str, Any]]:
+        """The project's own nodes of some kinds."""
+        for part in ("nodes", "sources", "exposures", "macros", "docs"):
+            for node in self.local[part].values():
+                if node["resource_type"] in kinds and node["package_name"] == dbt_manifest.PROJECT:
+                    yield node
+
+    def parents(self, node: Mapping[str, Any], *kinds: str) -> set[str]:
+        """The names of what a node reads."""
+        ids = set(node["depends_on"]["nodes"])
+        return {name(self.node(one)) for one in ids if self.node(one)["resource_type"] in kinds}
+
+    def node(self, unique_id: str) -> dict[str, Any]:
+        """A node by its id."""
+        found = self.local["sources" if unique_id.startswith("source.") else "nodes"][unique_id]
+        assert isinstance(found, dict)
+        return found
+
+    def tests_of(self, node: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        """The generic data tests of a table."""
+        for test in self.of("test"):
+            # a test of a source is attached to no node: the source is all that it reads
+            if test.get("test_metadata") and node["unique_id"] == (
+                test["attached_node"] or test["depends_on"]["nodes"][0]
+            ):
+                yield test
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    folder = tmp_path_factory.mktemp("project")
+    return Project(
+        local=dbt_manifest.read("local"),
+        prod=dbt_manifest.read("prod", folder / "target"),
+        artifacts=folder,
+    )
+
+
+def name(node: Mapping[str, Any]) -> str:
+    """A node's name; a source's with its schema."""
+    if node["resource_type"] == "source":
+        return f"{node['source_name']}.{node['name']}"
+    return str(node["name"])
+
+
+def test_the_project_has_all_kinds_of_nodes(project: Project) -> None:
+    """The other tests say that no node breaks a rule: there must be some."""
+    kinds = ("source", "seed", "model", "test", "exposure", "macro", "doc")
+    assert {kind: sum(1 for _ in project.of(kind)) > 0 for kind in kinds} == dict.fromkeys(
+        kinds, True
+    )
+
+
+def test_dbt_bouncer_finds_nothing(project: Project) -> None:
+    done = subprocess.run(
+        [program("dbt-bouncer"), "run", "--show-all-failures"],
+        env={**os.environ, "DBT_PROJECT_DIR": str(project.artifacts), "NO_COLOR": "1"},
+        cwd=PROJECT_ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    (passed, warned, failed) = re.findall(r"SUCCESS=(\d+) WARN=(\d+) ERROR=(\d+)", done.stdout)[0]
+    assert (int(warned), int(failed)) == (0, 0)
+    assert int(passed) > 1000, "nearly nothing was checked"
+
+
+def test_the_data_dictionary_is_as_the_project_says(project: Project) -> None:
+    text = data_dictionary.render(project.local, project.prod)
+    assert not data_dictionary.stale(text), "run `pbm dictionary write`"
+    for node in project.of("source", "seed", "model"):
+        assert f"### `{node['schema']}.{node['name']}`" in text
+    types = {
+        (table.name, column.name): column.type
+        for table in data_dictionary.tables(project.local, project.prod)
+        for column in table.columns
+    }
+    assert [place for place, words in types.items() if not words.strip("` /")] == []
+
+
+# ------------------------------------------------------------------------ modelling
+
+
+def test_only_staging_reads_a_source(project: Project) -> None:
+    readers = {name(model) for model in project.of("model") if project.parents(model, "source")}
+    assert {reader for reader in readers if not reader.startswith("stg_")} == set()
+
+
+def test_every_staging_model_reads_one_source(project: Project) -> None:
+    counts = {
+        name(model): len(project.parents(model, "source"))
+        for model in project.of("model")
+        if name(model).startswith("stg_")
+    }
+    assert {model for model, count in counts.items() if count != 1} == set()
+
+
+def test_a_model_reads_a_source_or_models(project: Project) -> None:
+    both = {
+        name(model)
+        for model in project.of("model")
+        if project.parents(model, "source") and project.parents(model, "model")
+    }
+    assert both == EXCEPTIONS["a model that reads a source and a model"]
+
+
+def test_a_source_is_read_by_one_model(project: Project) -> None:
+    readers = Counter(
+        source for model in project.of("model") for source in project.parents(model, "source")
+    )
+    sources = {name(source) for source in project.of("source")}
+    assert sources - set(readers) == set(), "a source that nothing reads"
+    several = {source for source, count in readers.items() if count > 1}
+    assert several == EXCEPTIONS["a source that several models read"]
+
+
+def test_no_two_sources_are_one_table(project: Project) -> None:
+    tables = [f"{source['schema']}.{source['identifier']}" for source in project.of("source")]
+    assert len(set(tables)) == len(tables)
+
+
+def test_every_model_reads_something(project: Project) -> None:
+    roots = {name(model) for model in project.of("model") if not model["depends_on"]["nodes"]}
+    assert roots == set()
+
+
+def test_every_seed_is_read(project: Project) -> None:
+    read = {
+        seed
+        for node in project.of("model", "test")
+        for seed in project.parents(node, "seed")
+        if node["resource_type"] == "model" or not node.get("test_metadata")
+    }
+    assert {name(seed) for seed in project.of("seed")} - read == UNREAD_SEEDS
+
+
+UNREAD_SEEDS: set[str] = {"reject_codes"}
+
+
+def test_no_model_has_many_parents(project: Project) -> None:
+    many = {
+        name(model) for model in project.of("model") if len(project.parents(model, "model")) > 7
+    }
+    assert many == EXCEPTIONS["a model with many parents"]
+
+
+def test_no_relation_is_named_in_sql(project: Project) -> None:
+    nodes = [node for node in project.of("model") if node["language"] == "sql"]
+    nodes += [node for node in project.of("test") if not node.get("test_metadata")]
+    found = {name(node): hard_coded(node["raw_code"]) for node in nodes}
+    assert {place: names for place, names in found.items() if names} == {}
+
+
+def hard_coded(sql: str) -> set[str]:
+    """What stands after ``from`` or ``join`` and is neither templated nor a CTE of the text."""
+    sql = re.sub(r"\{#.*?#\}|--[^\n]*|'[^'\n]*'", " ", sql, flags=re.DOTALL)
+    sql = re.sub(r"\bdistinct\s+from\b|\bextract\s*\([^)]*\)", " ", sql, flags=re.IGNORECASE)
+    steps = {step.lower() for step in re.findall(r"\b(\w+)\s+as\s+(?:\{\{[^}]*\}\}\s*)?\(", sql)}
+    named = re.findall(r"\b(?:from|join)\s+([\w\".`]+)", sql, flags=re.IGNORECASE)
+    # a step's array, unnested, is written as step.column
+    return {table for table in named if table.split(".")[0].lower().strip('"`') not in steps}
+
+
+@pytest.mark.parametrize(
+    ("sql", "found"),
+    [
+        ("select * from pbm_bronze.raw_orders", {"pbm_bronze.raw_orders"}),
+        ("with a as (select 1) select * from a left join other on true", {"other"}),
+        ("select * from {{ ref('a') }} where b is distinct from c", set()),
+        ("with a as (select 1) select * from a -- from b", set()),
+    ],
+)
+def test_a_relation_that_is_named_in_sql_is_seen(sql: str, found: set[str]) -> None:
+    assert hard_coded(sql) == found
+
+
+# ---------------------------------------------------------------------------- tests
+
+
+def test_every_table_has_a_tested_key(project: Project) -> None:
+    without = set()
+    for node in project.of("model", "seed", "source"):
+        tests = list(project.tests_of(node))
+        unique = {test["column_name"] for test in tests if kind(test) == "unique"}
+        present = {test["column_name"] for test in tests if kind(test) == "not_null"}
+        # it groups rows, and so takes two nulls for the same
+        combined = [test for test in tests if kind(test) == "unique_combination"]
+        if not (unique & present or combined):
+            without.add(name(node))
+    assert without == set()
+
+
+def kind(test: Mapping[str, Any]) -> str:
+    return str(test["test_metadata"]["name"])
+
+
+def test_every_key_of_a_dimension_is_followed_from_the_facts(project: Project) -> None:
+    keys = {"patient_key", "ndc11", "payer_id", "pharmacy_id", "carrier_id"}
+    missing = set()
+    for model in project.of("model"):
+        if not name(model).startswith("fact_"):
+            continue
+        followed = {
+            test["column_name"] for test in project.tests_of(model) if kind(test) == "relationships"
+        }
+        missing |= {f"{name(model)}.{key}" for key in (keys & set(model["columns"])) - followed}
+    assert missing == set()
+
+
+def test_every_source_has_freshness(project: Project) -> None:
+    without = {name(source) for source in project.of("source") if not source["freshness"]}
+    assert without == EXCEPTIONS["a source without freshness"]
+    assert all(source["loaded_at_field"] for source in project.of("source"))
+
+
+# -------------------------------------------------------------------- documentation
+
+
+def test_everything_is_described(project: Project) -> None:
+    without = [
+        name(node)
+        for node in project.of("model", "seed", "source", "exposure")
+        if not node["description"].strip()
+    ]
+    without += [
+        source["source_name"]
+        for source in project.of("source")
+        if not source["source_description"].strip()
+    ]
+    without += [
+        f"{name(node)}.{column['name']}"
+        for node in project.of("model", "seed", "source")
+        for column in node["columns"].values()
+        if not column["description"].strip()
+    ]
+    without += [
+        group["name"]
+        for group in project.local["groups"].values()
+        if not (group["description"] or "").strip() or not group["owner"].get("email")
+    ]
+    # a singular test begins with what it says, for whoever sees it fail
+    without += [
+        test["name"]
+        for test in project.of("test")
+        if not test.get("test_metadata") and not test["raw_code"].startswith(("-- ", "{#-"))
+    ]
+    assert without == []
+
+
+def test_every_column_of_a_seed_is_described_and_no_other(project: Project) -> None:
+    for seed in project.of("seed"):
+        with (PROJECT_ROOT / seed["original_file_path"]).open(newline="") as file:
+            header = next(csv.reader(file))
+        assert list(seed["columns"]) == header, name(seed)
+        assert list(seed["config"]["column_types"]) == header, name(seed)
+
+
+def test_every_macro_is_described_with_the_types_of_its_arguments(project: Project) -> None:
+    wrong = []
+    for macro in project.of("macro"):
+        if re.match(r"(postgres|bigquery|default)__", macro["name"]):
+            continue  # one warehouse's form of a macro that is described
+        stated = [argument["name"] for argument in macro["arguments"]]
+        if (
+            not macro["description"].strip()
+            or stated != parameters(macro)
+            or not all(argument["type"] for argument in macro["arguments"])
+            or not all(argument["description"].strip() for argument in macro["arguments"])
+        ):
+            wrong.append(f"{macro['name']}: {stated}, {parameters(macro)}")
+    assert wrong == []
+
+
+def parameters(macro: Mapping[str, Any]) -> list[str]:
+    """The names in a macro's first line."""
+    (inner,) = re.findall(
+        r"\{%-?\s*(?:macro|test)\s+\w+\s*\((.*?)\)\s*-?%\}", macro["macro_sql"], flags=re.DOTALL
+    )[:1]
+    names = [part.partition("=")[0].strip() for part in re.split(r",(?![^\[(]*[\])])", inner)]
+    return [one for one in names if one]
+
+
+def test_every_macro_is_used(project: Project) -> None:
+    texts = [macro["macro_sql"] for macro in project.of("macro")]
+    texts += [node["raw_code"] for node in project.of("model", "test", "seed")]
+    texts += [(PROJECT_ROOT / "dbt_project.yml").read_text()]
+    said = Counter(word for text in texts for word in re.findall(r"\w+", text))
+    said.update(kind(test) for test in project.of("test") if test.get("test_metadata"))
+    # dbt itself calls these
+    called = {"generate_schema_name", "is_incremental"}
+    unused = {
+        macro["name"]
+        for macro in project.of("macro")
+        if "__" not in macro["name"]
+        and macro["name"] not in called
+        and said[macro["name"].removeprefix("test_")] < 2
+    }
+    # value rules are called by the name that `order_event_fields` gives
+    assert unused == set()
+
+
+def test_every_doc_block_is_read(project: Project) -> None:
+    folders = ("models", "seeds", "macros", "tests")
+    texts = [
+        path.read_text()
+        for folder in folders
+        for path in (PROJECT_ROOT / folder).rglob("*")
+        if path.suffix in {".yml", ".md"}
+    ]
+    read = {word for text in texts for word in re.findall(r"doc\('(\w+)'\)", text)}
+    blocks = {name(block) for block in project.of("doc")}
+    # dbt shows the overview; metrics are read from the manifest by whoever shows one
+    unread = {
+        block for block in blocks - read if block != "__overview__" and "metric_" not in block
+    }
+    assert unread == EXCEPTIONS["a doc block that nothing in the project reads"]
+
+
+METRIC = re.compile(
+    r"\*\*(?P<name>[^*]+)\.\*\* (?P<what>.+?)\n\n- Formula: (?P<formula>.+)"
+    r"\n- Read from: (?P<read_from>.+)\n- Target: (?P<target>.+)\n- Target from: (?P<source>.+)"
+)
+
+
+def test_every_metric_says_its_formula_source_and_target(project: Project) -> None:
+    columns = {name(node): set(node["columns"]) for node in project.of("model", "seed")}
+    metrics = [block for block in project.of("doc") if name(block).startswith("metric_")]
+    assert len(metrics) > 10
+    for block in metrics:
+        found = METRIC.fullmatch(block["block_contents"].strip())
+        assert found, name(block)
+        places = re.findall(r"`(\w+)\.(\w+)`", found["read_from"] + found["source"])
+        assert places, name(block)
+        for table, column in places:
+            assert column in columns[table], f"{name(block)}: {table}.{column}"
+        assert re.match(r"(ours|sourced|nobody)\b", found["source"]), name(block)
+
+
+def test_the_site_has_an_overview(project: Project) -> None:
+    (overview,) = [doc for doc in project.of("doc") if name(doc) == "__overview__"]
+    known = {name(node) for node in project.of("model", "source")}
+    known |= {one.partition(".")[2] for one in known if "." in one}
+    known |= {"pbm_" + layer for layer in ("bronze", "speed", "seeds", "silver", "gold", "serving")}
+    named = set(re.findall(r"`([a-z_]+)`", overview["block_contents"]))
+    assert named - known == set()
+    assert {"fact_order_lifecycle", "order_status_now"} <= named
+
+
+def test_descriptions_reach_the_warehouse(project: Project) -> None:
+    wanted = {"relation": True, "columns": True}
+    silent = {
+        name(node)
+        for node in project.of("model", "seed")
+        if node["config"]["persist_docs"] != wanted
+    }
+    assert silent == set()
+
+
+# ---------------------------------------------------------------------- governance
+
+
+def test_public_models_have_contracts_and_owners(project: Project) -> None:
+    for model in project.of("model"):
+        assert model["config"]["contract"]["enforced"], name(model)
+        assert model["group"] in {"data_platform", "analytics"}, name(model)
+        is_public = model["schema"] in {"pbm_gold", "pbm_serving"}
+        assert model["access"] == ("public" if is_public else "protected"), name(model)
+
+
+def test_names_say_what_a_model_is(project: Project) -> None:
+    patterns = {
+        "pbm_silver": r"stg_\w+|cleaned_orders_table",
+        "pbm_gold": r"(dim|fact)_\w+|\w+_daily|daily_\w+|order_alerts|ingestion_reconciliation",
+        "pbm_serving": r"order_\w+|serving_watermark",
+    }
+    wrong = {
+        name(model)
+        for model in project.of("model")
+        if not re.fullmatch(patterns[model["schema"]], name(model))
+    }
+    assert wrong == set()
+
+
+def test_files_lie_where_their_models_belong(project: Project) -> None:
+    for model in project.of("model"):
+        layer = model["schema"].removeprefix("pbm_")
+        assert model["original_file_path"].startswith(f"models/{layer}/"), name(model)
+        assert Path(model["original_file_path"]).stem == name(model)
+        described = model["patch_path"].partition("://")[2]
+        assert described == model["original_file_path"].removesuffix(".sql") + ".yml"
+    for source in project.of("source"):
+        assert source["original_file_path"].startswith("models/bronze/"), name(source)
+
+
+PHI = re.compile(r"payload.*|attributes|patient_id|.*_name|email|phone|address|zip5?|birth_date")
+
+
+def test_what_may_identify_a_patient_is_marked_and_stays_in_bronze(project: Project) -> None:
+    for source in project.of("source"):
+        columns = {
+            column["name"]
+            for column in source["columns"].values()
+            if column["config"]["meta"].get("contains_phi")
+        }
+        assert {one for one in source["columns"] if one.startswith("payload")} <= columns
+        if columns:
+            assert source["config"]["meta"].get("contains_phi") is True, name(source)
+    for model in project.of("model"):
+        if not name(model).startswith("dim_"):  # names of drugs and payers, not of patients
+            found = {column for column in model["columns"] if PHI.fullmatch(column)}
+            assert found <= {"drug_name"}, name(model)
+        marks = [model["config"]["meta"], *(c["config"]["meta"] for c in model["columns"].values())]
+        assert not any(mark.get("contains_phi") for mark in marks), name(model)
+
+
+def test_exposures_stand_on_gold_and_serving(project: Project) -> None:
+    views = set()
+    for exposure in project.of("exposure"):
+        assert exposure["owner"]["name"]
+        assert exposure["owner"]["email"]
+        assert exposure["config"]["meta"]["contains_phi"] is False
+        assert exposure["depends_on"]["nodes"], name(exposure)
+        for unique_id in exposure["depends_on"]["nodes"]:
+            parent = project.node(unique_id)
+            assert parent["schema"] in {"pbm_gold", "pbm_serving"}, unique_id
+            assert parent["access"] == "public"
+            if parent["config"]["materialized"] not in {"table", "incremental"}:
+                views.add(name(parent))
+    assert views == EXCEPTIONS["a view behind an exposure"]
+
+
+# ---------------------------------------------------------------------- exceptions
+
+
+def test_every_exception_has_its_reason_in_the_decisions() -> None:
+    decisions = (PROJECT_ROOT / "docs" / "decisions.md").read_text()
+    named = {one for names in EXCEPTIONS.values() for one in names} | UNREAD_SEEDS
+    assert {one for one in named if f"`{one.split('.')[-1]}`" not in decisions} == set()
