@@ -396,6 +396,7 @@ def dbt_sources() -> str:
             *_freshness(table),
             "          meta:",
             "            contains_phi: true",
+            f"            changed_rows: {table.loaded_at} > ingested_through",
             "        columns:",
         ]
         for number, column in enumerate(table.columns):

@@ -112,3 +112,23 @@ select distinct {{ column }}
 from {{ relation }}
 where {{ column }} is not null
 {%- endmacro %}
+
+
+{% macro without_resent_rows(relation, key, ordering_column) %}
+    {{- return(
+        adapter.dispatch('without_resent_rows')(relation, key, ordering_column)
+    ) -}}
+{% endmacro %}
+
+{#- PostgreSQL's primary key has refused them. -#}
+{% macro postgres__without_resent_rows(relation, key, ordering_column) -%}
+select * from {{ relation }}
+{%- endmacro %}
+
+{#- A streaming insert that is repeated may write a row twice. -#}
+{% macro bigquery__without_resent_rows(relation, key, ordering_column) -%}
+select {{ relation }}.*
+from {{ relation }}
+where true
+qualify row_number() over (partition by {{ key }} order by {{ ordering_column }}) = 1
+{%- endmacro %}

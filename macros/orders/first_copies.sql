@@ -1,46 +1,19 @@
 {#-
-    Of the messages in `relation`, one for each event: the earliest published,
-    then the one with the smallest message id. Nearly all events have one
-    message only, so no more than those of `contested` are sorted. `contested`
-    has an event's id and the columns `also`, which come out too.
+    Of the copies in `relation`, those that do not count: another one of the
+    same event was published earlier, or at once with a smaller message id.
 -#}
-{% macro first_messages(relation, contested, also) -%}
-with
-
-numbered as (
-
+{% macro later_copies(relation) -%}
+select numbered.message_id
+from (
     select
-        {{ relation }}.*
-        {%- for column in also %},
-        {{ contested }}.{{ column }}
-        {%- endfor %},
+        message_id,
         row_number() over (
-            partition by {{ relation }}.event_id
-            order by
-                {{ relation }}.publish_time asc,
-                {{ by_code_point(relation ~ '.message_id') }} asc
+            partition by event_id
+            order by publish_time asc, {{ by_code_point('message_id') }} asc
         ) as copy_number
     from {{ relation }}
-    inner join {{ contested }}
-        on {{ relation }}.event_id = {{ contested }}.event_id
-
-)
-
-select
-    {{ relation }}.*
-    {%- for column in also %},
-    cast(null as {{ text_type() }}) as {{ column }}
-    {%- endfor %},
-    1 as copy_number
-from {{ relation }}
-left join {{ contested }}
-    on {{ relation }}.event_id = {{ contested }}.event_id
-where {{ contested }}.event_id is null
-
-union all
-
-select * from numbered
-where copy_number = 1
+) as numbered
+where numbered.copy_number > 1
 {%- endmacro %}
 
 

@@ -31,62 +31,56 @@ end
     `1.5e3` as `1500.0`, by moving the point: no warehouse could cast
     `1e400000`, or round 5,000 digits only once. A number that is too large
     for the contract comes out as 10^15, which is too large as well.
+
+    Written without a subquery that would name the parts: PostgreSQL parses
+    payloads in one process only where an expression holds one.
 -#}
 {% macro without_exponent(number_text) -%}
+    {%- set number_sign = first_group(number_text, '^(-?)') -%}
+    {%- set digits =
+        'replace(' ~ first_group(number_text, '^-?([0-9.]+)') ~ ", '.', '')"
+    -%}
+    {%- set significant = 'ltrim(' ~ digits ~ ", '0')" -%}
+    {%- set exponent_digits =
+        first_group(number_text, '[eE][+-]?0*([0-9]+)$')
+    -%}
+    {%- set whole_digits -%}
 (
-    select
-        case
-            when shifted.significant = '' then '0'
-            when shifted.whole_digits > 15 then '1000000000000000'
-            when shifted.whole_digits > 0
-                then concat(
-                    shifted.number_sign,
-                    substr(
-                        rpad(shifted.significant, shifted.whole_digits, '0'),
-                        1,
-                        shifted.whole_digits
-                    ),
-                    '.',
-                    substr(shifted.significant, shifted.whole_digits + 1),
-                    '0'
-                )
-            else concat(
-                shifted.number_sign,
-                '0.',
-                repeat('0', least(-shifted.whole_digits, 20)),
-                shifted.significant
-            )
-        end
-    from (
-        select
-            parts.number_sign,
-            ltrim(parts.digits, '0') as significant,
-            parts.point_after
-            - length(parts.digits)
-            + length(ltrim(parts.digits, '0'))
-            + case
-                when length(parts.exponent_digits) > 8 then 99999999
-                else cast(parts.exponent_digits as {{ length_type() }})
-            end
-            * case when parts.exponent_sign = '-' then -1 else 1 end
-                as whole_digits
-        from (
-            select
-                {{ first_group(number_text, '^(-?)') }} as number_sign,
-                replace(
-                    {{ first_group(number_text, '^-?([0-9.]+)') }},
-                    '.',
-                    ''
-                ) as digits,
-                length({{ first_group(number_text, '^-?([0-9]+)') }})
-                    as point_after,
-                {{ first_group(number_text, '[eE]([+-]?)') }}
-                    as exponent_sign,
-                {{ first_group(number_text, '[eE][+-]?0*([0-9]+)$') }}
-                    as exponent_digits
-        ) as parts
-    ) as shifted
+    length({{ first_group(number_text, '^-?([0-9]+)') }})
+    - length({{ digits }})
+    + length({{ significant }})
+    + case
+        when length({{ exponent_digits }}) > 8 then 99999999
+        else cast({{ exponent_digits }} as {{ length_type() }})
+    end
+    * case
+        when {{ first_group(number_text, '[eE]([+-]?)') }} = '-' then -1
+        else 1
+    end
 )
+    {%- endset -%}
+case
+    when {{ significant }} = '' then '0'
+    when {{ whole_digits | indent }} > 15 then '1000000000000000'
+    when {{ whole_digits | indent }} > 0
+        then concat(
+            {{ number_sign }},
+            substr(
+                rpad({{ significant }}, {{ whole_digits | indent(16) }}, '0'),
+                1,
+                {{ whole_digits | indent(16) }}
+            ),
+            '.',
+            substr({{ significant }}, {{ whole_digits | indent(12) }} + 1),
+            '0'
+        )
+    else concat(
+        {{ number_sign }},
+        '0.',
+        repeat('0', least(-{{ whole_digits | indent(8) }}, 20)),
+        {{ significant }}
+    )
+end
 {%- endmacro %}
 
 
@@ -165,29 +159,17 @@ case lower({{ text }}) when 'true' then true when 'false' then false end
     ~ '([Zz]|[+-]((0[0-9]|1[0-3]):[0-5][0-9]|14:00))$'
 ) -%}
 {%- set six_digits = replace_with_group(text, '([.][0-9]{6})[0-9]+') -%}
+{%- set moment = try_timestamp('upper(' ~ six_digits ~ ')') -%}
 case
     when
         {{ matches(text, grammar) }}
-        then (
-            select
-                case
-                    when
-                        moments.instant >= cast(
-                            '2000-01-01 00:00:00+00:00'
-                            as {{ timestamp_type() }}
-                        )
-                        and moments.instant < cast(
-                            '2101-01-01 00:00:00+00:00'
-                            as {{ timestamp_type() }}
-                        )
-                        then moments.instant
-                end
-            from (
-                select
-                    {{ try_timestamp('upper(' ~ six_digits ~ ')') }}
-                        as instant
-            ) as moments
+        and {{ moment }} >= cast(
+            '2000-01-01 00:00:00+00:00' as {{ timestamp_type() }}
         )
+        and {{ moment }} < cast(
+            '2101-01-01 00:00:00+00:00' as {{ timestamp_type() }}
+        )
+        then {{ moment }}
 end
 {%- endmacro %}
 

@@ -148,15 +148,22 @@ performance as (
         ---------- the promise
         daily_shipments.on_time_deliveries,
         daily_shipments.late_deliveries,
-        {{ rounded_quotient(
-            'daily_shipments.on_time_deliveries',
-            'nullif('
-            ~ 'daily_shipments.on_time_deliveries'
-            ~ ' + daily_shipments.late_deliveries, 0)',
-            4
-        ) | indent(8) }} as on_time_rate,
-        daily_delivery_hours.p50_hours_shipped_to_delivered,
-        daily_delivery_hours.p90_hours_shipped_to_delivered,
+        cast(
+            {{ rounded_quotient(
+                'daily_shipments.on_time_deliveries',
+                'nullif(daily_shipments.on_time_deliveries'
+                ~ ' + daily_shipments.late_deliveries, 0)',
+                4
+            ) | indent(12) }} as numeric(5, 4)
+        ) as on_time_rate,
+        cast(
+            daily_delivery_hours.p50_hours_shipped_to_delivered
+            as numeric(12, 4)
+        ) as p50_hours_shipped_to_delivered,
+        cast(
+            daily_delivery_hours.p90_hours_shipped_to_delivered
+            as numeric(12, 4)
+        ) as p90_hours_shipped_to_delivered,
 
         ---------- what happened on the way
         daily_shipments.delivery_attempts_failed,

@@ -132,20 +132,29 @@ summary as (
         daily_orders.orders_delivered,
         daily_orders.orders_cancelled,
         daily_orders.orders_open,
-        daily_delivery_hours.avg_hours_placed_to_delivered,
-        daily_delivery_hours.p50_hours_placed_to_delivered,
-        daily_delivery_hours.p90_hours_placed_to_delivered,
+        cast(
+            daily_delivery_hours.avg_hours_placed_to_delivered as numeric(12, 4)
+        ) as avg_hours_placed_to_delivered,
+        cast(
+            daily_delivery_hours.p50_hours_placed_to_delivered as numeric(12, 4)
+        ) as p50_hours_placed_to_delivered,
+        cast(
+            daily_delivery_hours.p90_hours_placed_to_delivered as numeric(12, 4)
+        ) as p90_hours_placed_to_delivered,
         daily_orders.on_time_deliveries,
         daily_orders.late_deliveries,
-        {{ rounded_quotient(
-            'daily_orders.on_time_deliveries',
-            'nullif('
-            ~ 'daily_orders.on_time_deliveries + daily_orders.late_deliveries'
-            ~ ', 0)',
-            4
-        ) | indent(8) }} as on_time_rate,
-        daily_orders.total_copay_amount,
-        daily_orders.total_plan_paid_amount,
+        cast(
+            {{ rounded_quotient(
+                'daily_orders.on_time_deliveries',
+                'nullif(daily_orders.on_time_deliveries'
+                ~ ' + daily_orders.late_deliveries, 0)',
+                4
+            ) | indent(12) }} as numeric(5, 4)
+        ) as on_time_rate,
+        cast(daily_orders.total_copay_amount as numeric(28, 2))
+            as total_copay_amount,
+        cast(daily_orders.total_plan_paid_amount as numeric(28, 2))
+            as total_plan_paid_amount,
         reached.source_built_at
     from daily_orders
     cross join reached

@@ -250,26 +250,32 @@ summary as (
         - daily_stages.orders_waiting as orders_left,
 
         ---------- all of them
-        daily_hours.p50_hours,
-        daily_hours.p90_hours,
+        cast(daily_hours.p50_hours as numeric(12, 4)) as p50_hours,
+        cast(daily_hours.p90_hours as numeric(12, 4)) as p90_hours,
         daily_stages.breaches,
-        {{ rounded_quotient(
-            'daily_stages.orders_completed - daily_stages.breaches',
-            'nullif(daily_stages.orders_completed, 0)',
-            4
-        ) | indent(8) }} as within_target_rate,
+        cast(
+            {{ rounded_quotient(
+                'daily_stages.orders_completed - daily_stages.breaches',
+                'nullif(daily_stages.orders_completed, 0)',
+                4
+            ) | indent(12) }} as numeric(5, 4)
+        ) as within_target_rate,
         {%- for kind in kinds %}
 
         ---------- {{ kind }}
         daily_stages.completed_{{ kind }},
-        daily_hours.p50_hours_{{ kind }},
-        daily_hours.p90_hours_{{ kind }},
+        cast(daily_hours.p50_hours_{{ kind }} as numeric(12, 4))
+            as p50_hours_{{ kind }},
+        cast(daily_hours.p90_hours_{{ kind }} as numeric(12, 4))
+            as p90_hours_{{ kind }},
         daily_stages.breaches_{{ kind }},
         {%- endfor %}
 
         ---------- in business hours
-        daily_business_hours.p50_business_hours,
-        daily_business_hours.p90_business_hours,
+        cast(daily_business_hours.p50_business_hours as numeric(12, 4))
+            as p50_business_hours,
+        cast(daily_business_hours.p90_business_hours as numeric(12, 4))
+            as p90_business_hours,
         {%- for column in ['business_breaches', 'business_breaches_clean'] %}
         case
             when daily_stages.completed_with_business_hours > 0

@@ -18,7 +18,19 @@ from ingestion.sinks import PostgresSink
 from tests.conftest import PROJECT_ROOT, Platform, new_platform
 from tests.end_to_end.warehouse_tables import snapshot
 
-MODELS = ("stg_order_events", "cleaned_orders_table", "fact_order_lifecycle", "daily_order_summary")
+MODELS = (
+    "stg_order_events",
+    "cleaned_orders_table",
+    "dim_dates",
+    "dim_drugs",
+    "dim_patients",
+    "dim_payers",
+    "fact_order_events",
+    "fact_order_lifecycle",
+    "carrier_performance_daily",
+    "daily_order_summary",
+    "fulfillment_stage_daily",
+)
 DAY = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 # Few values, so that ties, duplicates and events that change their order are common.
@@ -32,6 +44,7 @@ data = st.fixed_dictionaries(
     optional={
         "status": statuses,
         "payer_id": st.sampled_from(["payer a", " PAYER B ", 7]),
+        "carrier_id": st.sampled_from(["swift", "pelican"]),
         "copay_amount": st.sampled_from(["12.345", 1e400, -3, "$5"]),
         "delivered_at": st.sampled_from(["2026-03-02T01:00:00Z", "2026-02-28T01:00:00Z", "soon"]),
         "promised_delivery_at": st.just("2026-03-02T00:00:00Z"),

@@ -3,6 +3,7 @@
     or of the payload that does. Checked against the warehouse, not the YAML.
 -#}
 {% test no_direct_identifiers(model) %}
+{{ config(meta={'looks_at_tables': true}) }}
 
 {%- set forbidden = [
     'payload', 'payload_base64', 'attributes', 'patient_id', 'first_name',

@@ -1,19 +1,38 @@
 -- The days' orders and the orders whose placement nobody has seen yet are all
 -- the orders that there are, and no amount of money is lost between them.
+{%- set built_through = tested_through('built_through') %}
 with
+
+built_days as (
+
+    select * from {{ ref('daily_order_summary') }}
+    {%- if built_through %}
+    where source_built_at > {{ built_through }}
+    {%- endif %}
+
+),
 
 lifecycles as (
 
     select
         count(*) as orders,
-        count(case when placed_at is null then 1 end) as unplaced_orders,
+        count(case when orders.placed_at is null then 1 end) as unplaced_orders,
+        {%- for amount in ['copay_amount', 'plan_paid_amount'] %}
         coalesce(
-            sum(case when placed_at is not null then copay_amount end), 0
-        ) as total_copay_amount,
-        coalesce(
-            sum(case when placed_at is not null then plan_paid_amount end), 0
-        ) as total_plan_paid_amount
-    from {{ ref('fact_order_lifecycle') }}
+            sum(
+                case
+                    when orders.placed_at is not null then orders.{{ amount }}
+                end
+            ),
+            0
+        ) as total_{{ amount }}{{ ',' if not loop.last }}
+        {%- endfor %}
+    from {{ ref('fact_order_lifecycle') }} as orders
+    {%- if built_through %}
+    inner join built_days
+        on {{ is_on_utc_day('orders.placed_at', 'built_days.order_date')
+            | indent(8) }}
+    {%- endif %}
 
 ),
 
@@ -25,7 +44,7 @@ days as (
             as accounted_orders,
         coalesce(sum(total_copay_amount), 0) as total_copay_amount,
         coalesce(sum(total_plan_paid_amount), 0) as total_plan_paid_amount
-    from {{ ref('daily_order_summary') }}
+    from built_days
 
 )
 

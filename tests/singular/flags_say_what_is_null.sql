@@ -1,9 +1,21 @@
 -- A field whose flag says that it could not be read is null, and a `missing`
 -- field has nothing either.
+{%- set built_through = tested_through('built_through') %}
+with
+
+events as (
+
+    select * from {{ ref('stg_order_events') }}
+    {%- if built_through %}
+    where built_at > {{ built_through }}
+    {%- endif %}
+
+)
+
 select
     event_id,
     quality_flags
-from {{ ref('stg_order_events') }}
+from events
 where
     (
         ndc11 is not null

@@ -1,62 +1,64 @@
 -- Every order whose stage has a beginning is in one day of that stage, and
 -- what was delivered is what the lifecycles say.
+{%- set built_through = tested_through('built_through') %}
 with
 
-lifecycles as (
+built_days as (
 
-    select
-        count(placed_at) as placed,
-        count(hours_placed_to_shipped) as placed_and_shipped,
-        count(shipped_at) as shipped,
-        count(hours_shipped_to_delivered) as shipped_and_delivered
-    from {{ ref('fact_order_lifecycle') }}
+    select * from {{ ref('fulfillment_stage_daily') }}
+    {%- if built_through %}
+    where source_built_at > {{ built_through }}
+    {%- endif %}
 
 ),
 
-days as (
+stages as (
 
     select
-        coalesce(
-            sum(case when stage = 'placed_to_shipped' then orders_started end),
-            0
-        ) as placed,
-        coalesce(
-            sum(
-                case
-                    when stage = 'placed_to_shipped' then orders_completed
-                end
-            ),
-            0
-        ) as placed_and_shipped,
-        coalesce(
-            sum(
-                case
-                    when stage = 'shipped_to_delivered' then orders_started
-                end
-            ),
-            0
-        ) as shipped,
-        coalesce(
-            sum(
-                case
-                    when stage = 'shipped_to_delivered' then orders_completed
-                end
-            ),
-            0
-        ) as shipped_and_delivered
-    from {{ ref('fulfillment_stage_daily') }}
+        stage,
+        sum(orders_started) as orders_started,
+        sum(orders_completed) as orders_completed
+    from built_days
+    group by stage
+
+),
+
+lifecycles as (
+    {%- for stage, start in {
+        'placed_to_shipped': 'placed_at',
+        'shipped_to_delivered': 'shipped_at',
+    }.items() %}
+
+    select
+        '{{ stage }}' as stage,
+        count(*) as orders_started,
+        count(orders.hours_{{ stage }}) as orders_completed
+    from {{ ref('fact_order_lifecycle') }} as orders
+    {%- if built_through %}
+    inner join built_days
+        on
+            built_days.stage = '{{ stage }}'
+            and {{ is_on_utc_day('orders.' ~ start, 'built_days.stage_date')
+                | indent(12) }}
+    {%- endif %}
+    where orders.{{ start }} is not null
+    {%- if not loop.last %}
+
+    union all
+    {%- endif %}
+    {%- endfor %}
 
 )
 
 select
-    lifecycles.placed,
-    lifecycles.placed_and_shipped,
-    lifecycles.shipped,
-    lifecycles.shipped_and_delivered
+    lifecycles.stage,
+    lifecycles.orders_started,
+    stages.orders_started as orders_started_on_days,
+    lifecycles.orders_completed,
+    stages.orders_completed as orders_completed_on_days
 from lifecycles
-cross join days
+left join stages
+    on lifecycles.stage = stages.stage
 where
-    lifecycles.placed != days.placed
-    or lifecycles.placed_and_shipped != days.placed_and_shipped
-    or lifecycles.shipped != days.shipped
-    or lifecycles.shipped_and_delivered != days.shipped_and_delivered
+    lifecycles.orders_started != coalesce(stages.orders_started, 0)
+    or lifecycles.orders_completed != coalesce(stages.orders_completed, 0)

@@ -38,7 +38,7 @@ received as (
 
 ),
 
-source as {{ inlined() if not is_incremental() else '' }}(
+arrived as (
 
     select received.* from received
     {%- if is_incremental() %}
@@ -58,6 +58,12 @@ source as {{ inlined() if not is_incremental() else '' }}(
                 and stored.message_id = received.message_id
         )
     {%- endif %}
+
+),
+
+source as {{ inlined() if not is_incremental() else '' }}(
+
+    {{ without_resent_rows('arrived', 'message_id', 'ingested_at') | indent }}
 
 ),
 {%- if is_incremental() %}
@@ -127,7 +133,7 @@ contested_copies as (
 ),
 {%- endfor %}
 
-claimed_events as (
+claims as (
 
     select
         contested_events.event_id
@@ -142,45 +148,33 @@ claimed_events as (
 
 ),
 
-first_messages as (
+later_copies as (
 
-    {{ first_messages(
-        'source', 'claimed_events', claims.values() | list
-    ) | indent }}
+    {{ later_copies('contested_copies') | indent }}
 
 ),
-{%- if is_incremental() %}
-
-earlier_messages as (
-
-    select first_messages.*
-    from first_messages
-    left join stored_events
-        on first_messages.event_id = stored_events.event_id
-    where
-        stored_events.event_id is null
-        or {{ comes_before('first_messages', 'stored_events') | indent(8) }}
-
-),
-{%- endif %}
 
 renamed as (
 
-    {{ parsed_order_events(
-        'earlier_messages' if is_incremental() else 'first_messages',
-        also=claims.values() | list
-    ) | indent }}
+    {{ parsed_order_events('source') | indent }}
 
 ),
 
 events as (
 
     select
-        {{ order_event_columns() | join(',\n        ') }}
-        {%- for others in claims.values() %},
-        {{ others }}
+        {%- for column in order_event_columns() %}
+        renamed.{{ column }},
+        {%- endfor %}
+        {%- for others in claims.values() %}
+        claims.{{ others }}{{ ',' if not loop.last }}
         {%- endfor %}
     from renamed
+    left join later_copies
+        on renamed.message_id = later_copies.message_id
+    left join claims
+        on renamed.event_id = claims.event_id
+    where later_copies.message_id is null
     {%- if is_incremental() %}
 
     union all
@@ -191,18 +185,19 @@ events as (
         stored_events.{{ column }},
         {%- endfor %}
         {%- for others in claims.values() %}
-        first_messages.{{ others }}{{ ',' if not loop.last }}
+        claims.{{ others }}{{ ',' if not loop.last }}
         {%- endfor %}
     from stored_events
-    inner join first_messages
-        on stored_events.event_id = first_messages.event_id
+    inner join claims
+        on stored_events.event_id = claims.event_id
+    left join later_copies
+        on stored_events.message_id = later_copies.message_id
     where
-        not {{ comes_before('first_messages', 'stored_events') | indent(8) }}
+        later_copies.message_id is null
         and (
             {%- for others in claims.values() %}
             {{ 'or ' if not loop.first -}}
-            stored_events.{{ others }}
-            is distinct from first_messages.{{ others }}
+            stored_events.{{ others }} is distinct from claims.{{ others }}
             {%- endfor %}
         )
     {%- endif %}
