@@ -1,6 +1,9 @@
 {{
     config(
-        materialized='table',
+        materialized='incremental',
+        incremental_strategy='merge',
+        unique_key='date_day',
+        on_schema_change='fail',
         indexes=[{'columns': ['date_day'], 'unique': true}],
     )
 }}
@@ -80,4 +83,22 @@ dates as (
 
 )
 
-select * from dates
+{% set columns = [
+    'date_day', 'year', 'quarter', 'month', 'month_name', 'day_of_month',
+    'iso_year', 'iso_week', 'iso_day_of_week', 'day_name', 'month_start_date',
+    'week_start_date', 'is_weekend', 'is_holiday', 'holiday_name',
+    'is_business_day', 'business_days_before',
+] | join(',\n    ') -%}
+
+-- not made anew each time: PostgreSQL would drop the views that read it
+select
+    {{ columns }}
+from dates
+{%- if is_incremental() %}
+
+except distinct
+
+select
+    {{ columns }}
+from {{ this }}
+{%- endif %}
