@@ -337,7 +337,6 @@ def _ingest_here(
     follow: bool,
 ) -> "Landed":
     """Ingest in micro-batches in this process."""
-    from ingestion import micro_batches
     from ingestion.sources import FileSource, Source
 
     source: Source
@@ -347,6 +346,9 @@ def _ingest_here(
     else:
         source = FileSource(Path(from_), batch_size=batch_size)
         run = _run_of(settings, source.name)
+    # imported last: it takes Beam seconds, in which the source pulls already
+    from ingestion import micro_batches
+
     return micro_batches.ingest(source, run, progress)
 
 

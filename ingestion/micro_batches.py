@@ -119,8 +119,8 @@ def ingest(
             not acknowledged.
     """
     total = Landed()
-    load_pseudonymiser()  # a key that cannot be used is an error before the first message
     try:
+        load_pseudonymiser()  # a key that cannot be used is an error before the first message
         repair_windows(run)
         for batch in source.batches():
             total.add(patiently(functools.partial(_run, batch, run)))

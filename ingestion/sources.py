@@ -4,10 +4,11 @@ A source hands out batches and is told when a batch is safe. Nothing is acknowle
 """
 
 import hashlib
+import threading
 import time
 import uuid
+from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,11 +23,9 @@ _WHITE_SPACE = b" \t\r\n"
 
 @dataclass(frozen=True)
 class Batch:
-    """Messages that are landed together, and what the source needs to acknowledge them."""
+    """Messages that are landed together."""
 
     messages: list[Message]
-    ack_ids: list[str] = field(default_factory=list)
-    pulled_at: float = field(default_factory=time.monotonic)
     batch_id: uuid.UUID = field(default_factory=uuid.uuid4)
 
 
@@ -101,8 +100,20 @@ class FileSource:
         self._file.close()
 
 
+@dataclass
+class _Pulled:
+    """What one pull brought, and since when at the earliest its deadline runs."""
+
+    messages: list[Message]
+    ack_ids: list[str]
+    leased_at: float
+
+
 class PubSubSource:
     """A Pub/Sub subscription, pulled ahead of the work and acknowledged after it.
+
+    A thread pulls from the first moment, before batches are asked for: a backlog comes in while
+    the caller still loads its engine. It also keeps the deadlines of what waits from passing.
 
     Pulls return at once, with what is there: a pull that the client gives up on while the server
     answers would leave messages leased to nobody.
@@ -128,6 +139,7 @@ class PubSubSource:
     # Pub/Sub may answer "nothing" while there is something: ask again before believing it.
     _EMPTY_PULLS_AT_END = 5
     _MESSAGES_PER_PULL = 1000
+    _BATCHES_AHEAD = 2
     _ACKS_PER_CALL = 2000
 
     def __init__(
@@ -152,37 +164,89 @@ class PubSubSource:
         self._ack_deadline = timedelta(seconds=60)
         answer = self._call(self._client.get_subscription)
         self._ack_deadline = timedelta(seconds=answer.ack_deadline_seconds)
+        self._changed = threading.Condition()  # guards what follows
+        self._waiting: deque[_Pulled] = deque()
+        self._handed_out: dict[uuid.UUID, list[_Pulled]] = {}
+        self._has_ended = False
+        self._error: Exception | None = None
+        self._puller = threading.Thread(target=self._pull_ahead, name="pull", daemon=True)
+        self._puller.start()
 
     def batches(self) -> Iterator[Batch]:
-        """Batches as messages come in; the next one is pulled while the last one is landed."""
-        with ThreadPoolExecutor(1, thread_name_prefix="pull") as executor:
-            pulling: Future[Batch] = executor.submit(self._pull_batch)
-            empty = 0
-            while True:
-                batch = pulling.result()
-                if batch.messages:
-                    empty = 0
-                    pulling = executor.submit(self._pull_batch)
-                    yield batch
-                    continue
-                empty += 1
-                self._hold_nothing()
-                if self._stopping() or (not self._follow and self._is_drained(empty)):
-                    return
-                time.sleep(self._IDLE_SECONDS)
-                pulling = executor.submit(self._pull_batch)
+        """All that has come in since the last batch, up to the size of one."""
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._waiting or self._has_ended)
+                if not self._waiting:
+                    break
+                batch = Batch([])
+                pulls = self._handed_out[batch.batch_id] = []
+                room = self._batch_size
+                while self._waiting and len(self._waiting[0].messages) <= room:
+                    pulls.append(self._waiting.popleft())
+                    room -= len(pulls[-1].messages)
+                self._changed.notify_all()
+            for pulled in pulls:
+                batch.messages.extend(pulled.messages)
+            yield batch
+        if self._error is not None:
+            raise self._error
 
     def acknowledge(self, batch: Batch) -> None:
         """Acknowledge ``batch``; its messages do not come again."""
-        if time.monotonic() - batch.pulled_at > self._ack_deadline.total_seconds():
-            self._expect_again()  # too late: some may be on their way once more
-        for start in range(0, len(batch.ack_ids), self._ACKS_PER_CALL):
-            ack_ids = batch.ack_ids[start : start + self._ACKS_PER_CALL]
-            self._call(self._client.acknowledge, ack_ids=ack_ids)
+        with self._changed:
+            pulls = self._handed_out[batch.batch_id]
+        if any(self._is_late(pulled) for pulled in pulls):
+            self._expect_again()  # some may be on their way once more
+        self._call_for(pulls, self._client.acknowledge)
+        with self._changed:
+            del self._handed_out[batch.batch_id]
+            self._changed.notify_all()
 
     def close(self) -> None:
-        """Close the connection."""
+        """Stop pulling and close the connection."""
+        with self._changed:
+            self._has_ended = True
+            self._changed.notify_all()
+        self._puller.join(self._CALL_SECONDS)
         self._client.close()
+
+    def _pull_ahead(self) -> None:
+        """What the thread does until there is nothing more to pull."""
+        try:
+            empty_pulls = 0
+            while not self._has_ended and not self._stopping():
+                self._keep_leases()
+                if not self._has_room():
+                    continue
+                pulled = self._pull()
+                with self._changed:
+                    if pulled.messages:
+                        self._waiting.append(pulled)
+                        self._changed.notify_all()
+                        continue
+                    holds_nothing = not self._waiting and not self._handed_out
+                empty_pulls = empty_pulls + 1 if holds_nothing else 0
+                if holds_nothing:
+                    self._hold_nothing()
+                    if not self._follow and self._is_drained(empty_pulls):
+                        return
+                time.sleep(self._IDLE_SECONDS)
+        except Exception as error:  # noqa: BLE001  raised where batches are asked for
+            self._error = error
+        finally:
+            with self._changed:
+                self._has_ended = True
+                self._changed.notify_all()
+
+    def _has_room(self) -> bool:
+        """Whether more may be pulled now; waits a little for it."""
+        most = self._BATCHES_AHEAD * self._batch_size
+        with self._changed:
+            return self._changed.wait_for(
+                lambda: sum(len(pulled.messages) for pulled in self._waiting) < most,
+                timeout=self._IDLE_SECONDS,
+            )
 
     def _is_drained(self, empty_pulls: int) -> bool:
         return (
@@ -200,35 +264,64 @@ class PubSubSource:
         """Messages are out that nobody acknowledges: they come again after their deadline."""
         self._silent_until = time.monotonic() + self._ack_deadline.total_seconds() + 1
 
-    def _pull_batch(self) -> Batch:
-        batch = Batch([])
-        while len(batch.messages) < self._batch_size and not self._stopping():
-            wanted = min(self._MESSAGES_PER_PULL, self._batch_size - len(batch.messages))
-            received = self._pull(wanted)
-            for one in received:
-                message = one.message
-                batch.messages.append(
-                    Message(
-                        message.message_id,
-                        message.data,
-                        dict(message.attributes),
-                        message.publish_time.ToDatetime(tzinfo=UTC),
-                    )
-                )
-                batch.ack_ids.append(one.ack_id)
-            if not received:
-                break
-        return batch
+    def _keep_leases(self) -> None:
+        """Before a pull: note that messages are held, and keep old ones from coming again."""
+        if time.monotonic() < self._renew_lease_at:
+            return
+        # a message's own deadline starts within the call, which may be the last before renewal
+        margin = timedelta(seconds=self._LEASE_SECONDS + self._CALL_SECONDS)
+        self._run.hold(self._ack_deadline + margin)
+        self._renew_lease_at = time.monotonic() + self._LEASE_SECONDS
+        half = self._ack_deadline.total_seconds() / 2
+        with self._changed:
+            held = [*self._waiting, *(one for pulls in self._handed_out.values() for one in pulls)]
+        old = [pulled for pulled in held if time.monotonic() - pulled.leased_at > half]
+        if any(self._is_late(pulled) for pulled in old):
+            self._expect_again()
+        leased_at = time.monotonic()
+        self._call_for(
+            old,
+            self._client.modify_ack_deadline,
+            ack_deadline_seconds=round(self._ack_deadline.total_seconds()),
+        )
+        for pulled in old:
+            pulled.leased_at = leased_at
 
-    def _pull(self, count: int) -> list[Any]:
-        if time.monotonic() > self._renew_lease_at:
-            # a message's own deadline starts within the call, which may be the last before renewal
-            margin = timedelta(seconds=self._LEASE_SECONDS + self._CALL_SECONDS)
-            self._run.hold(self._ack_deadline + margin)
-            self._renew_lease_at = time.monotonic() + self._LEASE_SECONDS
-        answer = self._call(self._client.pull, max_messages=count, return_immediately=True)
+    def _is_late(self, pulled: _Pulled) -> bool:
+        """Whether the messages may have been given out again."""
+        return time.monotonic() - pulled.leased_at > self._ack_deadline.total_seconds()
+
+    def _call_for(
+        self,
+        pulls: list[_Pulled],
+        method: Callable[..., Any],
+        **arguments: Any,  # noqa: ANN401
+    ) -> None:
+        ack_ids = [ack_id for pulled in pulls for ack_id in pulled.ack_ids]
+        for start in range(0, len(ack_ids), self._ACKS_PER_CALL):
+            some = ack_ids[start : start + self._ACKS_PER_CALL]
+            self._call(method, ack_ids=some, **arguments)
+
+    def _pull(self) -> _Pulled:
+        pulled = _Pulled([], [], time.monotonic())
+        answer = self._call(
+            self._client.pull,
+            max_messages=min(self._MESSAGES_PER_PULL, self._batch_size),
+            return_immediately=True,
+        )
         # the plain protobuf message: its Python wrapper takes eight times as long to read
-        return list(answer._pb.received_messages)  # noqa: SLF001
+        for one in answer._pb.received_messages:  # noqa: SLF001
+            message = one.message
+            pulled.messages.append(
+                Message(
+                    message.message_id,
+                    message.data,
+                    dict(message.attributes),
+                    message.publish_time.ToDatetime(tzinfo=UTC),
+                )
+            )
+            pulled.ack_ids.append(one.ack_id)
+        return pulled
 
     def _call(self, method: Callable[..., Any], **arguments: Any) -> Any:  # noqa: ANN401
         from google.api_core import exceptions

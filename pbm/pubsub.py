@@ -19,6 +19,9 @@ from pbm.errors import ConfigurationError, ServiceError
 from pbm.processes import LOCALHOST, free_port, kill_process, port_is_free, process_is, wait_until
 from pbm.settings import Settings
 
+# Java's second compiler takes the core that the ingester needs, and pays off after minutes only.
+_JAVA_OPTIONS = ("-XX:TieredStopAtLevel=1",)
+
 # What an ingester has pulled comes back after this long if it was killed before its commit.
 ACK_DEADLINE_SECONDS = 15
 
@@ -67,7 +70,7 @@ def find_emulator(settings: Settings) -> list[str] | None:
         jar = _jar_of_cloud_cli()
     if jar is None or java is None:
         return None
-    return [java, "-jar", str(jar)]
+    return [java, *_JAVA_OPTIONS, "-jar", str(jar)]
 
 
 def _jar_of_cloud_cli() -> Path | None:
