@@ -1,13 +1,27 @@
-{% macro computed_once(relation, expressions) %}
-    {{- return(adapter.dispatch('computed_once')(relation, expressions)) -}}
+{% macro computed_once(relation, expressions, for_all=false) %}
+    {{- return(
+        adapter.dispatch('computed_once')(relation, expressions, for_all)
+    ) -}}
 {% endmacro %}
 
 {#-
     PostgreSQL would evaluate each expression as many times as the next query
     names it, but for `offset 0`; and it reads no condition through an
-    `offset` but one on columns that stay outside.
+    `offset` but one on columns that stay outside. Who wants all rows does not
+    keep them outside: what is lateral is done by one process only. The zero in
+    quotes is a bigint from the start, as which the planner knows that nothing
+    is left out, and lets several processes share the rows.
 -#}
-{% macro postgres__computed_once(relation, expressions) -%}
+{% macro postgres__computed_once(relation, expressions, for_all) -%}
+{%- if for_all -%}
+select
+    {{ relation }}.*,
+    {%- for name, expression in expressions.items() %}
+    {{ expression | indent }} as {{ name }}{{ ',' if not loop.last }}
+    {%- endfor %}
+from {{ relation }}
+offset '0' -- noqa: AM09
+{%- else -%}
 select
     {{ relation }}.*,
     computed.*
@@ -19,9 +33,10 @@ cross join lateral (
         {%- endfor %}
     offset 0 -- noqa: AM09
 ) as computed
+{%- endif -%}
 {%- endmacro %}
 
-{% macro bigquery__computed_once(relation, expressions) -%}
+{% macro bigquery__computed_once(relation, expressions, for_all) -%}
 select
     *,
     {%- for name, expression in expressions.items() %}

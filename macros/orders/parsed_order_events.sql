@@ -3,9 +3,10 @@
     as silver shows them: one row for each row of it, every field read by the
     event contract's rules, and nothing of the patient that identifies them.
     Silver and the serving views read the same payloads by this same macro.
-    Columns named in `also` are kept as they are.
+    Columns named in `also` are kept as they are. `for_all` says that every row
+    is wanted, and none looked up by a condition.
 -#}
-{% macro parsed_order_events(relation, also=[]) %}
+{% macro parsed_order_events(relation, also=[], for_all=false) %}
     {%- set fields = order_event_fields() -%}
     {%- set data_members = ['patient'] -%}
     {%- set patient_members = [] -%}
@@ -72,7 +73,9 @@ payloads as (
 envelopes as (
 
     {{ computed_once(
-        'payloads', {'data_json': json_member('payload_json', 'data')}
+        'payloads',
+        {'data_json': json_member('payload_json', 'data')},
+        for_all,
     ) | indent }}
 
 ),
@@ -91,13 +94,13 @@ patients as (
 
 texts as (
 
-    {{ computed_once('patients', texts) | indent }}
+    {{ computed_once('patients', texts, for_all) | indent }}
 
 ),
 
 typed as (
 
-    {{ computed_once('texts', values) | indent }}
+    {{ computed_once('texts', values, for_all) | indent }}
 
 )
 

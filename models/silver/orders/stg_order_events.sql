@@ -156,7 +156,7 @@ later_copies as (
 
 renamed as (
 
-    {{ parsed_order_events('source') | indent }}
+    {{ parsed_order_events('source', for_all=true) | indent }}
 
 ),
 
