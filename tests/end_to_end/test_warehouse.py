@@ -2,13 +2,16 @@
 
 import json
 import re
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from tests.conftest import (
+    DBT,
     PBM,
     PROJECT_ROOT,
     Platform,
@@ -187,6 +190,116 @@ def found_in(identifiers: set[str], text: str) -> set[str]:
         if all(part in words for part in parts) and identifier in text:
             found.add(identifier)
     return found
+
+
+WATERMARK = "select built_through, ingested_through, moved_at from pbm_serving.serving_watermark"
+SERVING = (
+    "select relname, oid from pg_class where relnamespace = 'pbm_serving'::regnamespace"
+    " and relkind in ('r', 'v') order by relname"
+)
+
+
+def test_a_build_whose_tests_pass_moves_the_watermark(built: tuple[Platform, Path]) -> None:
+    platform, _ = built
+    newest = platform.rows(
+        "select max(built_at), max(ingested_at) from pbm_silver.stg_order_events"
+    )
+    assert [row[:2] for row in platform.rows(WATERMARK)] == newest
+    assert platform.value(
+        "select count(*) filter (where is_live) = 0 and count(*) > 0"
+        " from pbm_serving.order_status_now"
+    )
+
+
+def test_a_run_or_a_build_of_a_part_leaves_the_watermark_and_the_views(
+    built: tuple[Platform, Path], tmp_path: Path
+) -> None:
+    platform, _ = built
+    before, views = platform.rows(WATERMARK), platform.rows(SERVING)
+    assert len(views) >= 3
+    platform.ingest(generate(platform, tmp_path / "b.jsonl", "--orders", "5", "--seed", "8"))
+    platform.dbt("run")
+    assert platform.rows(WATERMARK) == before
+    platform.dbt("build", "--select", "fact_order_lifecycle+", "--exclude", "order_alerts+1")
+    assert platform.rows(WATERMARK) == before
+    assert platform.rows(SERVING) == views, "views are replaced where they are, never missing"
+    assert platform.value(
+        "select count(*) filter (where is_live) from pbm_serving.order_status_now"
+    )
+
+
+def test_a_build_with_a_failing_test_of_gold_leaves_the_watermark(
+    built: tuple[Platform, Path],
+) -> None:
+    platform, _ = built
+    before, views = platform.rows(WATERMARK), platform.rows(SERVING)
+    hour = "timestamptz '2031-01-01 00:00:00+00'"
+    platform.execute(
+        "insert into pbm_gold.ingestion_reconciliation"
+        " (publish_hour, accepted_count, dead_letter_count, duplicate_count, speed_event_count,"
+        " batch_event_count, difference, last_arrival_at)"
+        f" values ({hour}, 7, 0, 0, 0, 0, 0, clock_timestamp())"
+    )
+    try:
+        result = subprocess.run(
+            [DBT, "build", "--exclude-resource-type", "unit_test"],
+            env=platform.env,
+            capture_output=True,
+            text=True,
+            timeout=600,
+            check=False,
+            cwd=PROJECT_ROOT,
+        )
+    finally:
+        platform.execute(
+            f"delete from pbm_gold.ingestion_reconciliation where publish_hour = {hour}"
+        )
+    assert result.returncode == 1, result.stdout
+    failed = [line for line in result.stdout.splitlines() if " FAIL " in line]
+    assert len(failed) == 1, failed
+    assert "ingestion_reconciliation_accepted" in failed[0]
+    assert platform.rows(WATERMARK) == before
+    assert platform.rows(SERVING) == views
+    # whoever has seen the tests pass by other means says so
+    platform.dbt(
+        *("run", "--select", "serving_watermark", "--vars", "{serving_watermark_moves: true}")
+    )
+    moved = platform.rows(WATERMARK)
+    assert all(now > then for now, then in zip(moved[0], before[0], strict=True))
+
+
+def test_no_data_test_of_silver_and_gold_escapes_the_watermark(
+    built: tuple[Platform, Path],
+) -> None:
+    """dbt holds a model back for those tests only that look at nothing but its ancestors."""
+    platform, _ = built
+    manifest = json.loads(Path(platform.env["DBT_TARGET_PATH"], "manifest.json").read_text())
+    nodes = manifest["nodes"]
+    (watermark,) = (name for name in nodes if name.endswith(".serving_watermark"))
+
+    def parents(name: str) -> set[str]:
+        return set(nodes.get(name, {}).get("depends_on", {}).get("nodes", []))
+
+    ancestors = parents(watermark)
+    while more := set().union(*map(parents, ancestors)) - ancestors:
+        ancestors |= more
+    serving = {name for name, node in nodes.items() if node["path"].startswith("serving/")}
+    tests = {name for name, node in nodes.items() if node["resource_type"] == "test"}
+    of_serving = {name for name in tests if parents(name) & serving}
+    held_back_by = {name for name in tests if parents(name) <= ancestors}
+    assert len(held_back_by) > 250
+    assert tests - of_serving - held_back_by == set()
+
+
+def test_who_reads_serving_needs_no_right_on_what_is_below(built: tuple[Platform, Path]) -> None:
+    platform, _ = built
+    with psycopg.connect(platform.dsn, autocommit=True) as connection:
+        connection.execute("set role pbm_reporter")
+        for view in ("order_status_now", "order_activity_by_minute", "serving_watermark"):
+            assert connection.execute(f"select count(*) from pbm_serving.{view}".encode())
+        for table in ("pbm_bronze.raw_orders", "pbm_silver.stg_order_events"):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                connection.execute(f"select count(*) from {table}".encode())
 
 
 def test_demo_runs_twice_and_leaves_no_process(tmp_path: Path) -> None:
