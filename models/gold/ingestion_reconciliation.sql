@@ -90,18 +90,9 @@ touched_hours as (
 ),
 {%- endif %}
 
-message_counts as (
+counted_messages as (
 
-    select
-        {{ utc_start_of('hour', 'messages.publish_time') }} as publish_hour,
-        count(*) as accepted_count,
-        count(
-            case
-                when {{ comes_before('shown', 'messages') | indent(20) }}
-                    then 1
-            end
-        ) as duplicate_count,
-        max(messages.ingested_at) as last_arrival_at
+    select messages.*
     from messages
     cross join horizon
     {%- if is_incremental() %}
@@ -111,10 +102,36 @@ message_counts as (
             and messages.publish_time
             < {{ minutes_before('touched_hours.publish_hour', -60) }}
     {%- endif %}
-    left join events as shown
-        on messages.event_id = shown.event_id
     where messages.ingested_at < horizon.ends_before
-    group by {{ utc_start_of('hour', 'messages.publish_time') }}
+
+),
+
+accepted_messages as (
+
+    {{ without_resent_rows('counted_messages', 'message_id', 'ingested_at')
+        | indent }}
+
+),
+
+message_counts as (
+
+    select
+        {{ utc_start_of('hour', 'accepted_messages.publish_time') }}
+            as publish_hour,
+        count(*) as accepted_count,
+        count(
+            case
+                when
+                    {{ comes_before('shown', 'accepted_messages')
+                        | indent(20) }}
+                    then 1
+            end
+        ) as duplicate_count,
+        max(accepted_messages.ingested_at) as last_arrival_at
+    from accepted_messages
+    left join events as shown
+        on accepted_messages.event_id = shown.event_id
+    group by {{ utc_start_of('hour', 'accepted_messages.publish_time') }}
 
 ),
 

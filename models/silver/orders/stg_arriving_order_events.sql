@@ -8,9 +8,15 @@ received as {{ inlined() }}(
 
 ),
 
-source as (
+waiting as (
 
     {{ waiting_messages('received') | indent }}
+
+),
+
+source as (
+
+    {{ without_resent_rows('waiting', 'message_id', 'ingested_at') | indent }}
 
 ),
 

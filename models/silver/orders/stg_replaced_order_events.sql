@@ -8,7 +8,7 @@ received as (
 
 ),
 
-source as (
+replaced as (
 
     select
         received.*,
@@ -19,6 +19,12 @@ source as (
     where
         received.ingested_at < shown.ingested_at
         and {{ comes_before('shown', 'received') | indent(8) }}
+
+),
+
+source as (
+
+    {{ without_resent_rows('replaced', 'message_id', 'ingested_at') | indent }}
 
 ),
 
