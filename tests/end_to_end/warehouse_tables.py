@@ -6,12 +6,13 @@ from tests.conftest import Platform
 BOOKKEEPING = {"built_at", "source_built_at", "ingested_at"}
 
 
-def tables(platform: Platform, *schemas: str) -> list[str]:
-    """The tables of some schemas, in order."""
+def tables(platform: Platform, *schemas: str, views: bool = False) -> list[str]:
+    """The tables of some schemas, and their views if asked, in order."""
     found = platform.rows(
         "select table_schema || '.' || table_name from information_schema.tables"
-        " where table_schema = any(%s) and table_type = 'BASE TABLE' order by 1",
+        " where table_schema = any(%s) and table_type = any(%s) order by 1",
         list(schemas),
+        ["BASE TABLE", "VIEW"] if views else ["BASE TABLE"],
     )
     return [row[0] for row in found]
 
@@ -30,6 +31,7 @@ def contents(platform: Platform, table: str) -> list[str]:
     return [row[0] for row in rows]
 
 
-def snapshot(platform: Platform, *schemas: str) -> dict[str, list[str]]:
-    """Every table of some schemas, by name."""
-    return {table: contents(platform, table) for table in tables(platform, *schemas)}
+def snapshot(platform: Platform, *schemas: str, views: bool = False) -> dict[str, list[str]]:
+    """Every table of some schemas, and every view if asked, by name."""
+    found = tables(platform, *schemas, views=views)
+    return {table: contents(platform, table) for table in found}
