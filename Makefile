@@ -36,7 +36,7 @@ demo: setup ## Show the whole platform at work on 2,000 orders (DEMO_ORDERS=N fo
 
 test: setup ## Run every check and test; the fast ones first
 	@tests/lint
-	@$(BIN)/pytest --numprocesses logical --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
+	@$(BIN)/pytest --numprocesses logical --maxprocesses 4 --no-loadscope-reorder
 
 lint: setup ## Check style and types: ruff, mypy, sqlfluff on both dialects, dbt parse
 	@tests/lint

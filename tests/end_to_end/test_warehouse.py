@@ -20,6 +20,7 @@ from tests.conftest import (
     run_pbm,
 )
 from tests.end_to_end.warehouse_tables import snapshot, tables
+from tests.warehouse.test_project_rules import bouncer
 
 KNOBS = ("--duplicates", "0.05", "--late", "0.02", "--malformed", "0.02", "--shuffle")
 
@@ -137,6 +138,36 @@ def test_no_identifier_of_a_patient_leaves_bronze(built: tuple[Platform, Path]) 
         if table.startswith(("pbm_silver.", "pbm_gold."))
     }
     assert {place: words for place, words in leaks.items() if words} == {}
+
+
+def test_the_docs_site_shows_every_table_as_the_warehouse_describes_it(
+    built: tuple[Platform, Path],
+) -> None:
+    platform, _ = built
+    platform.dbt("docs", "generate", "--static", "--no-compile")
+    target = Path(platform.env["DBT_TARGET_PATH"])
+    manifest = json.loads((target / "manifest.json").read_text())
+    catalog = json.loads((target / "catalog.json").read_text())
+    declared = {
+        key: {column: " ".join(text["description"].split()) for column, text in columns.items()}
+        for part in ("nodes", "sources")
+        for key, node in manifest[part].items()
+        if (columns := node["columns"]) and node["resource_type"] in {"model", "seed"}
+    }
+    assert len(declared) > 20
+    found = {
+        key: {
+            column["name"]: " ".join((column["comment"] or "").split())
+            for column in catalog["nodes"][key]["columns"].values()
+        }
+        for key in declared
+    }
+    assert found == declared, "what the YAML says is what the warehouse says"
+    assert set(catalog["sources"]) == set(manifest["sources"])
+    assert bouncer(target.parent, "catalog_checks") > 100, "nearly nothing was checked"
+    page = (target / "static_index.html").read_text()
+    assert "The way of an event" in page
+    assert all(key.rsplit(".", 1)[-1] in page for key in declared)
 
 
 def services_log(platform: Platform) -> str:
