@@ -204,9 +204,14 @@ def test_no_relation_is_named_in_sql(project: Project) -> None:
 
 def hard_coded(sql: str) -> set[str]:
     """What stands after ``from`` or ``join`` and is neither templated nor a CTE of the text."""
+    # a template may give the steps their names: then these are among its words
+    is_templated = re.search(r"\{\{\s*\w+\s*\}\}\s+as\s+\(", sql) is not None
+    templates = " ".join(re.findall(r"\{%.*?%\}", sql, flags=re.DOTALL))
+    words = set(re.findall(r"'(\w+)'", templates)) if is_templated else set()
     sql = re.sub(r"\{#.*?#\}|--[^\n]*|'[^'\n]*'", " ", sql, flags=re.DOTALL)
     sql = re.sub(r"\bdistinct\s+from\b|\bextract\s*\([^)]*\)", " ", sql, flags=re.IGNORECASE)
     steps = {step.lower() for step in re.findall(r"\b(\w+)\s+as\s+(?:\{\{[^}]*\}\}\s*)?\(", sql)}
+    steps |= words
     named = re.findall(r"\b(?:from|join)\s+([\w\".`]+)", sql, flags=re.IGNORECASE)
     # a step's array, unnested, is written as step.column
     return {table for table in named if table.split(".")[0].lower().strip('"`') not in steps}
@@ -219,6 +224,7 @@ def hard_coded(sql: str) -> set[str]:
         ("with a as (select 1) select * from a left join other on true", {"other"}),
         ("select * from {{ ref('a') }} where b is distinct from c", set()),
         ("with a as (select 1) select * from a -- from b", set()),
+        ("{% for n in ['a'] %} {{ n }} as ( {% endfor %} from a left join b", {"b"}),
     ],
 )
 def test_a_relation_that_is_named_in_sql_is_seen(sql: str, found: set[str]) -> None:
@@ -326,7 +332,7 @@ def parameters(macro: Mapping[str, Any]) -> list[str]:
     """The names in a macro's first line."""
     (inner,) = re.findall(
         r"\{%-?\s*(?:macro|test)\s+\w+\s*\((.*?)\)\s*-?%\}", macro["macro_sql"], flags=re.DOTALL
-    )[:1]
+    )[:1] or [""]  # a materialization has none
     names = [part.partition("=")[0].strip() for part in re.split(r",(?![^\[(]*[\])])", inner)]
     return [one for one in names if one]
 
@@ -338,7 +344,10 @@ def test_every_macro_is_used(project: Project) -> None:
     said = Counter(word for text in texts for word in re.findall(r"\w+", text))
     said.update(kind(test) for test in project.of("test") if test.get("test_metadata"))
     # dbt itself calls these
-    called = {"generate_schema_name", "is_incremental"}
+    called = {
+        *("generate_schema_name", "get_where_subquery", "is_incremental"),
+        "materialization_view_postgres",
+    }
     unused = {
         macro["name"]
         for macro in project.of("macro")
