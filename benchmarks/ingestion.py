@@ -2,16 +2,23 @@
 
 All in one run on one machine: Beam's stock direct runner with the same checks on the same
 messages, a bare ``COPY`` of the same rows, and ours from a file and from Pub/Sub; then how long a
-message takes to be visible, and how memory grows with the backlog.
+message takes to be visible, how memory grows with the backlog, and where the time goes.
+
+Google's emulator stands in for Pub/Sub and shares the cores. It gives at most 100 messages to a
+pull, and copies its list of waiting messages for each one while any is unacknowledged: what it
+takes grows with the square of the backlog.
 """
 
+import contextlib
+import itertools
 import json
+import resource
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -51,6 +58,7 @@ def run(events: int, backlog: int, file_backlog: int) -> None:
             with section.measure(name, count, "events", note="start-up included"):
                 _generate(bench, events, str(file))
             _copy(section, bench, file, count)
+            _steps(section, file)
             peak = _ingest(section, bench, str(file), "ingest from a file", count)
         memory = {f"file of {count:,}": peak}
         with bench_stack() as bench:
@@ -63,6 +71,7 @@ def run(events: int, backlog: int, file_backlog: int) -> None:
                 count = _generate(bench, messages, "pubsub")
                 name = f"ingest a backlog of {count:,} from Pub/Sub"
                 memory[f"backlog of {count:,}"] = _ingest(section, bench, "pubsub", name, count)
+                _steady(section, bench, name)
         with bench_stack() as bench:
             _latency(section, bench)
     for size, megabytes in memory.items():
@@ -124,6 +133,9 @@ def _ingest(section: Section, bench: Bench, source: str, name: str, count: int) 
     """Ingest everything; return the most memory that it took, in MiB."""
     note = "every check and the live counts on, start-up included"
     peak = [0.0]
+    services = _services(bench)
+    before = {service: _cpu_seconds(process) for service, process in services.items()}
+    began = resource.getrusage(resource.RUSAGE_CHILDREN)
     with section.measure(name, count, "events", baseline=STOCK, note=note):
         process = subprocess.Popen(
             [*bench.command, "ingest", "--from", source, "--json"],
@@ -133,10 +145,90 @@ def _ingest(section: Section, bench: Bench, source: str, name: str, count: int) 
         )
         with _watched(process.pid, peak):
             output, _ = process.communicate()
+    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+    busy = {"ingester": ended.ru_utime + ended.ru_stime - began.ru_utime - began.ru_stime}
+    busy |= {service: _cpu_seconds(services[service]) - was for service, was in before.items()}
+    section.facts[f"{name}: processor time"] = ", ".join(
+        f"{service} {seconds:.1f} s" for service, seconds in busy.items()
+    )
     summary: dict[str, Any] = json.loads(output)
     if summary["accepted"] != count:
         raise subprocess.SubprocessError(f"accepted {summary['accepted']} of {count} events")
     return peak[0]
+
+
+def _services(bench: Bench) -> dict[str, psutil.Process]:
+    home = Path(bench.env["PBM_HOME"])
+    emulator = json.loads((home / "services.json").read_text())["emulator"]["pid"]
+    postmaster = (home / "postgres" / "data" / "postmaster.pid").read_text().split()[0]
+    return {
+        "Pub/Sub emulator": psutil.Process(emulator),
+        "PostgreSQL": psutil.Process(int(postmaster)),
+    }
+
+
+def _cpu_seconds(process: psutil.Process) -> float:
+    """Processor time of a service, of processes it started, and of those that have ended."""
+    total = 0.0
+    for one in (process, *process.children()):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            times = one.cpu_times()
+            total += times.user + times.system
+    ended = process.cpu_times()
+    return total + ended.children_user + ended.children_system
+
+
+def _steady(section: Section, bench: Bench, name: str) -> None:
+    """The rate of the same run without its start and end, by the batches' times of landing."""
+    with psycopg.connect(bench.dsn) as connection:
+        landings = connection.execute(
+            "select extract(epoch from ingested_at)::float, count(*) from pbm_bronze.raw_orders"
+            " group by ingested_at order by ingested_at"
+        ).fetchall()
+        row = connection.execute(
+            "select extract(epoch from started_at)::float from pbm_ops.ingest_runs"
+            " order by started_at desc limit 1"
+        ).fetchone()
+    (first, _), (last, _) = landings[0], landings[-1]
+    started = row[0] if row else first
+    section.facts[f"{name}: from the run's record to its first batch"] = f"{first - started:.1f} s"
+    if len(landings) < 3:
+        return
+    # a batch's time is that of its beginning, so the last batch lies outside
+    count = sum(rows for _, rows in landings[:-1])
+    note = "the same run from the first batch to the last"
+    one = Measurement(f"{name}, steady", count, "events", last - first, STOCK, note)
+    section.measurements.append(one)
+    print(f"{section.name}: {one.name}: {one.rate:,.0f} events/s", flush=True)
+
+
+def _steps(section: Section, file: Path) -> None:
+    """What the steps of the ingester's own code take for an event, one after the other."""
+    from ingestion import live
+    from ingestion.events import Message, Pseudonymiser
+    from ingestion.live import FirstCopy
+    from ingestion.pipeline import check_chunk
+    from ingestion.sinks import copy_line
+
+    with file.open("rb") as lines:
+        at = datetime.now(UTC)
+        messages = [
+            Message(f"step-{number}", line, {"event_type": "a", "schema_version": "1"}, at)
+            for number, line in enumerate(itertools.islice(lines, 20_000))
+        ]
+    pseudonymiser = Pseudonymiser("k" * 32, 1)
+    rows = check_chunk(messages, pseudonymiser).raw_orders
+    copies = [FirstCopy(row.event_type, row.payload, row.publish_time) for row in rows]
+    steps: dict[str, Callable[[], object]] = {
+        "check and pseudonymise": lambda: check_chunk(messages, pseudonymiser),
+        "text for COPY": lambda: "".join(map(copy_line, rows)),
+        "live counts": lambda: live.count(copies, []),
+    }
+    for name, step in steps.items():
+        started = time.process_time()
+        step()
+        each = (time.process_time() - started) / len(messages)
+        section.facts[f"processor time of a step, {name}"] = f"{each * 1e6:.1f} µs an event"
 
 
 @contextmanager
