@@ -174,8 +174,7 @@ def test_the_emulator_stalls(own: Platform) -> None:
         json.loads((own.home / "services.json").read_text())["emulator"]["pid"]
     )
     drain = start_drain(own, batch_size=1000)
-    # Of what is left most is pulled already: the rest takes less time than messages that a lost
-    # answer holds need to come again, so that a drain which does not expect them ends without them.
+    # near the end, where a drain has little to do while lost answers hold messages
     wait_for_rows(own, manifest["messages"] - 4500, drain)
     emulator.suspend()
     time.sleep(13)  # longer than one call may take
