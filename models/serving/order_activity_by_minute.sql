@@ -92,7 +92,7 @@ live_minutes as (
         event_type,
         state,
         status,
-        cast(sum(event_count) as {{ whole_number_type() }}) as event_count,
+        cast(sum(panes.event_count) as {{ whole_number_type() }}) as event_count,
         true as is_live
     from panes
     where emitted_at > {{ ingested_through | indent(8) }}
@@ -101,7 +101,8 @@ live_minutes as (
         event_type,
         state,
         status
-    having sum(event_count) != 0
+    -- qualified, or BigQuery takes it for the sum that bears the same name
+    having sum(panes.event_count) != 0
 
 ),
 
