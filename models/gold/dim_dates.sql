@@ -56,30 +56,68 @@ working_days as (
 
 ),
 
+months as (
+
+    select
+        year,
+        month,
+        count(case when is_business_day then 1 end) as business_days
+    from working_days
+    group by
+        year,
+        month
+
+),
+
+months_before as (
+
+    -- month by month: a running count over every day of a century is a long one
+    select
+        year,
+        month,
+        cast(
+            coalesce(
+                sum(business_days) over (
+                    order by year asc, month asc
+                    rows between unbounded preceding and 1 preceding
+                ),
+                0
+            ) as {{ whole_number_type() }}
+        ) as business_days
+    from months
+
+),
+
 dates as (
 
     select
-        date_day,
-        year,
-        quarter,
-        month,
-        month_name,
-        day_of_month,
-        iso_year,
-        iso_week,
-        iso_day_of_week,
-        day_name,
+        working_days.date_day,
+        working_days.year,
+        working_days.quarter,
+        working_days.month,
+        working_days.month_name,
+        working_days.day_of_month,
+        working_days.iso_year,
+        working_days.iso_week,
+        working_days.iso_day_of_week,
+        working_days.day_name,
         {{ days_before('date_day', 'day_of_month - 1') }} as month_start_date,
         {{ days_before('date_day', 'iso_day_of_week - 1') }} as week_start_date,
-        is_weekend,
-        is_holiday,
-        holiday_name,
-        is_business_day,
-        count(case when is_business_day then 1 end) over (
-            order by date_day asc
+        working_days.is_weekend,
+        working_days.is_holiday,
+        working_days.holiday_name,
+        working_days.is_business_day,
+        months_before.business_days
+        + count(case when working_days.is_business_day then 1 end) over (
+            partition by working_days.year, working_days.month
+            order by working_days.date_day asc
             rows between unbounded preceding and 1 preceding
         ) as business_days_before
     from working_days
+    inner join months_before
+        on
+            working_days.year = months_before.year
+            and working_days.month = months_before.month
 
 )
 
