@@ -95,7 +95,9 @@ class DbtInProcess:
 
     def run(self, *arguments: str) -> None:
         result = self._runner.invoke([*arguments, *self._places])
-        assert result.success, result.exception or result.result
+        found = [] if result.exception else result.result
+        errors = [f"{one.node.name}: {one.message}" for one in found if one.status == "error"]
+        assert result.success, result.exception or "\n".join(errors)
 
 
 @pytest.fixture(scope="module")
