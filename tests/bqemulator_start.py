@@ -22,7 +22,8 @@ def last_bracket(sql: str, cursor: int) -> int | None:
 
 def first_select(body: exp.Expression | None) -> exp.Select | None:
     """The first select of a query, in brackets or not."""
-    return _first_select(body if body is None else body.unnest())
+    found: exp.Select | None = _first_select(body if body is None else body.unnest())
+    return found
 
 
 if __name__ == "__main__":
