@@ -10,7 +10,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -40,6 +40,7 @@ _CATALOGS_KEPT: Final = 32
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
+_DIGITS: Final = 80  # BIGNUMERIC has up to 77
 _SCALES: Final = {"numeric_value": 9, "bignumeric_value": 38}
 
 _OTHER_NAMES: Final = {
@@ -154,7 +155,8 @@ def _value_proto(value: Cell, kind: str) -> Any:  # noqa: C901 - one case for ea
 
 def _scaled(value: Decimal, scale: int) -> bytes:
     """A decimal as ZetaSQL packs it: little-endian two's complement, as short as it can be."""
-    whole = int(value.scaleb(scale).to_integral_exact())
+    with localcontext(prec=_DIGITS):
+        whole = int(value.scaleb(scale).to_integral_exact())
     return whole.to_bytes(whole.bit_length() // 8 + 1, "little", signed=True)
 
 
@@ -165,7 +167,8 @@ def _value(proto: Any, kind: str) -> Cell:  # noqa: PLR0911 - one for each type
     value: Any = getattr(proto, member)
     if member in _SCALES:
         scaled = int.from_bytes(value, "little", signed=True)
-        return Decimal(scaled).scaleb(-_SCALES[member])
+        with localcontext(prec=_DIGITS):
+            return Decimal(scaled).scaleb(-_SCALES[member])
     match member:
         case "date_value":
             return date.fromordinal(_EPOCH.toordinal() + value)
