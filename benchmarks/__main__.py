@@ -5,12 +5,12 @@ from typing import Annotated
 
 import typer
 
-from benchmarks import ingestion
+from benchmarks import ingestion, warehouse
 
 
 def main(
     sections: Annotated[
-        list[str] | None, typer.Argument(help="ingestion; everything if none is named.")
+        list[str] | None, typer.Argument(help="ingestion, warehouse; everything if none is named.")
     ] = None,
     events: Annotated[int, typer.Option(min=1000, help="Size of the ingestion run.")] = 100_000,
     backlog: Annotated[
@@ -23,10 +23,16 @@ def main(
     file_backlog: Annotated[
         int, typer.Option(min=1000, help="The larger backlog in a file.")
     ] = 1_000_000,
+    orders: Annotated[int, typer.Option(min=1000, help="Orders in the warehouse.")] = 1_000_000,
+    fewer_orders: Annotated[
+        int, typer.Option(min=1000, help="Orders in the smaller warehouse, to see how it grows.")
+    ] = 100_000,
 ) -> None:
     """Measure speed as ratios against baselines of the same run."""
     if not sections or "ingestion" in sections:
         ingestion.run(events, backlog, file_backlog)
+    if not sections or "warehouse" in sections:
+        warehouse.run(orders, fewer_orders)
 
 
 if __name__ == "__main__":

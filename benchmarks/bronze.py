@@ -73,9 +73,7 @@ def _checked(numbered: tuple[int, Sequence[bytes]]) -> list[Line]:
         newest = max(newest, row.event_timestamp)
         published = row._replace(publish_time=newest + _PUBLISHED_AFTER)
         ingested_at = newest + _INGESTED_AFTER
-        lines.append(
-            Line(ingested_at, f"{copy_line(published)[:-1]}\t{ingested_at.isoformat()}\n")
-        )
+        lines.append(Line(ingested_at, f"{copy_line(published)[:-1]}\t{ingested_at.isoformat()}\n"))
     return lines
 
 

@@ -63,6 +63,20 @@ class Section:
         self.measurements.append(one)
         print(f"{self.name}: {name}: {one.rate:,.0f} {unit}/s", flush=True)
 
+    def add(
+        self,
+        name: str,
+        count: int,
+        unit: str,
+        seconds: float,
+        *,
+        baseline: str | None = None,
+        note: str = "",
+    ) -> None:
+        """Remember what something else has timed."""
+        self.measurements.append(Measurement(name, count, unit, seconds, baseline, note))
+        print(f"{self.name}: {name}: {seconds:.1f} s", flush=True)
+
     def write(self) -> Path:
         """Write the section's JSON, and the page with all sections' tables."""
         RESULTS.mkdir(parents=True, exist_ok=True)

@@ -99,6 +99,12 @@ class DbtInProcess:
         errors = [f"{one.node.name}: {one.message}" for one in found if one.status == "error"]
         assert result.success, result.exception or "\n".join(errors)
 
+    def results(self, *arguments: str) -> dict[str, str]:
+        """What became of each node, by its name."""
+        result = self._runner.invoke([*arguments, *self._places])
+        assert result.exception is None, result.exception
+        return {one.node.name: str(one.status) for one in result.result}  # type: ignore[union-attr]
+
 
 @pytest.fixture(scope="module")
 def warehouse(
