@@ -16,6 +16,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psycopg
+from psycopg import sql
 
 from benchmarks import bronze
 from benchmarks.report import Section
@@ -193,6 +194,17 @@ _COMPARED = {
 }
 
 
+_DIFFERENCE = sql.SQL("""
+select
+    (select count(*) from {ours}),
+    (select count(*) from {theirs}),
+    (
+        select count(*)
+        from (select {columns} from {ours} except all select {columns} from {theirs}) as differing
+    )
+""")
+
+
 def _agreement(bench: Bench) -> str:
     """Compare the columns that both have, row by row, and say so.
 
@@ -202,15 +214,15 @@ def _agreement(bench: Bench) -> str:
     said = []
     with psycopg.connect(bench.dsn, autocommit=True) as connection:
         for name, (ours, theirs) in _COMPARED.items():
-            columns = ", ".join(_columns(connection, ours))
-            query = (  # names of this file and of the catalogue
-                f"select count(*), (select count(*) from (select {columns} from {ours} except all"
-                f" select {columns} from {theirs}) as differing) from {ours}"  # noqa: S608
+            columns = sql.SQL(", ").join(map(sql.Identifier, _columns(connection, ours)))
+            query = _DIFFERENCE.format(
+                columns=columns,
+                ours=sql.Identifier(*ours.split(".")),
+                theirs=sql.Identifier(*theirs.split(".")),
             )
-            row = connection.execute(query.encode()).fetchone()
-            count = connection.execute(f"select count(*) from {theirs}".encode()).fetchone()  # noqa: S608
-            if row is None or count is None or row[1] or row[0] != count[0]:
-                raise ValueError(f"{ours} differs from {theirs}: {row}, {count}")
+            row = connection.execute(query).fetchone()
+            if row is None or row[0] != row[1] or row[2]:
+                raise ValueError(f"{ours} differs from {theirs}: {row}")
             said.append(f"{row[0]:,} {name}")
         connection.execute("drop schema by_hand cascade")
     return f"gives the same {', '.join(said)}, compared row by row"

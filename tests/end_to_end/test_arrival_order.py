@@ -103,7 +103,7 @@ class DbtInProcess:
         """What became of each node, by its name."""
         result = self._runner.invoke([*arguments, *self._places])
         assert result.exception is None, result.exception
-        return {one.node.name: str(one.status) for one in result.result}  # type: ignore[union-attr]
+        return {one.node.name: str(one.status) for one in result.result}
 
 
 @pytest.fixture(scope="module")
