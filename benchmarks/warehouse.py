@@ -53,6 +53,7 @@ def _one_size(section: Section, bench: Bench, orders: int) -> None:
     kept: list[bronze.Line] = []
     with psycopg.connect(bench.dsn) as connection:
         rows = bronze.load(connection, _until(cuts[0], lines, kept))
+    kept += lines  # to the end, so that its processes are gone before anything is measured
     _maintain(bench)
     build = f"full build of {size}"
     dbt = _Dbt(bench)
@@ -72,7 +73,6 @@ def _one_size(section: Section, bench: Bench, orders: int) -> None:
         f"{build}: {same}", rows, "messages", models.of(*_SAME), baseline=hand_written,
         note="time of those models, one after the other",
     )  # fmt: skip
-    kept += lines
     _increments(section, dbt, size, rows, kept, cuts[1], (models, tests))
     _look_ups(section, bench, size)
 
