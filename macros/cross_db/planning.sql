@@ -29,8 +29,10 @@ from {{ relation }}
 cross join lateral (
     select
         {%- for name, expression in expressions.items() %}
-        {{ expression | indent(8) }} as {{ name }}{{ ',' if not loop.last }}
+        {{- ' ' if expressions | length == 1 else '\n        ' }}
+        {{- expression | indent(8) }} as {{ name }}{{ ',' if not loop.last }}
         {%- endfor %}
+    from (select 1 as one) as one_row
     offset 0 -- noqa: AM09
 ) as computed
 {%- endif -%}

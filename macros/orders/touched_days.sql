@@ -8,6 +8,30 @@
 {% macro touched_days(
     relation, timestamp_column, built_date, built_count, built_condition='true'
 ) -%}
+with
+
+current_days as (
+
+    select
+        {{ utc_date(timestamp_column) }} as day,
+        count(*) as orders
+    from {{ relation }}
+    where {{ timestamp_column }} is not null
+    group by {{ utc_date(timestamp_column) }}
+
+),
+
+built_days as (
+
+    select
+        {{ built_date }} as day,
+        sum({{ built_count }}) as orders
+    from {{ this }}
+    where {{ built_condition }}
+    group by {{ built_date }}
+
+)
+
 select {{ utc_date(timestamp_column) }} as touched_date
 from {{ relation }}
 where
@@ -20,22 +44,8 @@ where
 union distinct
 
 select coalesce(current_days.day, built_days.day) as touched_date
-from (
-    select
-        {{ utc_date(timestamp_column) }} as day,
-        count(*) as orders
-    from {{ relation }}
-    where {{ timestamp_column }} is not null
-    group by {{ utc_date(timestamp_column) }}
-) as current_days
-full outer join (
-    select
-        {{ built_date }} as day,
-        sum({{ built_count }}) as orders
-    from {{ this }}
-    where {{ built_condition }}
-    group by {{ built_date }}
-) as built_days
+from current_days
+full outer join built_days
     on current_days.day = built_days.day
 where
     current_days.orders is null

@@ -101,8 +101,12 @@ dates as (
         working_days.iso_week,
         working_days.iso_day_of_week,
         working_days.day_name,
-        {{ days_before('date_day', 'day_of_month - 1') }} as month_start_date,
-        {{ days_before('date_day', 'iso_day_of_week - 1') }} as week_start_date,
+        {{ days_before(
+            'working_days.date_day', 'working_days.day_of_month - 1'
+        ) }} as month_start_date,
+        {{ days_before(
+            'working_days.date_day', 'working_days.iso_day_of_week - 1'
+        ) }} as week_start_date,
         working_days.is_weekend,
         working_days.is_holiday,
         working_days.holiday_name,
@@ -121,22 +125,23 @@ dates as (
 
 )
 
-{% set columns = [
-    'date_day', 'year', 'quarter', 'month', 'month_name', 'day_of_month',
-    'iso_year', 'iso_week', 'iso_day_of_week', 'day_name', 'month_start_date',
-    'week_start_date', 'is_weekend', 'is_holiday', 'holiday_name',
-    'is_business_day', 'business_days_before',
-] | join(',\n    ') -%}
-
 -- not made anew each time: PostgreSQL would drop the views that read it
-select
-    {{ columns }}
-from dates
+select * from dates
 {%- if is_incremental() %}
-
-except distinct
-
-select
-    {{ columns }}
-from {{ this }}
+where
+    not exists (
+        select 1
+        from {{ this }} as built_days
+        where
+            built_days.date_day = dates.date_day
+            {%- for column in [
+                'year', 'quarter', 'month', 'month_name', 'day_of_month',
+                'iso_year', 'iso_week', 'iso_day_of_week', 'day_name',
+                'month_start_date', 'week_start_date', 'is_weekend',
+                'is_holiday', 'holiday_name', 'is_business_day',
+                'business_days_before',
+            ] %}
+            and built_days.{{ column }} is not distinct from dates.{{ column }}
+            {%- endfor %}
+    )
 {%- endif %}

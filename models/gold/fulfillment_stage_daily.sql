@@ -35,8 +35,8 @@ reached as (
 ),
 {%- if is_incremental() %}
 
-touched_days as (
-    {%- for stage in fulfillment_stages() %}
+{% for stage in fulfillment_stages() -%}
+touched_{{ stage.name }} as (
 
     {{ touched_days(
         'lifecycles',
@@ -45,6 +45,14 @@ touched_days as (
         'orders_started',
         "stage = '" ~ stage.name ~ "'",
     ) | indent }}
+
+),
+
+{% endfor -%}
+touched_days as (
+    {%- for stage in fulfillment_stages() %}
+
+    select touched_date from touched_{{ stage.name }}
     {%- if not loop.last %}
 
     union distinct
