@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
@@ -86,22 +87,30 @@ class DbtInProcess:
             *("--profiles-dir", str(platform.home)),
             *("--target-path", platform.env["DBT_TARGET_PATH"]),
             *("--log-path", platform.env["DBT_LOG_PATH"]),
-            *("--vars", json.dumps(VARIABLES)),
             "--quiet",
         )
         self._runner = dbtRunner()
-        manifest = self._runner.invoke(["parse", *self._places]).result
+        manifest = self._runner.invoke(self._command("parse")).result
         self._runner = dbtRunner(manifest=manifest)
 
+    def _command(self, *arguments: str) -> list[str]:
+        """The command line; of several `--vars` dbt would take the last one only."""
+        rest, variables = list(arguments), dict(VARIABLES)
+        while "--vars" in rest:
+            at = rest.index("--vars")
+            variables |= yaml.safe_load(rest[at + 1])
+            del rest[at : at + 2]
+        return [*rest, *self._places, "--vars", json.dumps(variables)]
+
     def run(self, *arguments: str) -> None:
-        result = self._runner.invoke([*arguments, *self._places])
+        result = self._runner.invoke(self._command(*arguments))
         found = [] if result.exception else result.result
         errors = [f"{one.node.name}: {one.message}" for one in found if one.status == "error"]
         assert result.success, result.exception or "\n".join(errors)
 
     def results(self, *arguments: str) -> dict[str, str]:
         """What became of each node, by its name."""
-        result = self._runner.invoke([*arguments, *self._places])
+        result = self._runner.invoke(self._command(*arguments))
         assert result.exception is None, result.exception
         return {one.node.name: str(one.status) for one in result.result}
 
