@@ -55,43 +55,40 @@ where
 
 
 {#-
-    Deletes from the model the days on which no order lies any more. For each
-    condition on `built_days` it is given the fact's timestamp by which orders
-    count in such rows; `same_row` says what else an order has to share.
+    Deletes from the model the days on which no order lies any more, by the
+    fact's timestamp that says on which day an order counts; `same_row` says
+    what else an order has to share, and `built_condition` which rows of
+    `built_days` are looked at. One column at a time: BigQuery makes no join of
+    a `not exists` that stands under an `or`.
 -#}
 {% macro delete_days_without_orders(
-    built_date, timestamp_columns, same_row='true'
+    built_date, timestamp_column, same_row='true', built_condition='true'
 ) -%}
 {%- set lifecycles = ref('fact_order_lifecycle') -%}
 {%- if is_incremental() -%}
 delete from {{ this }} as built_days
 where
-    {%- for built_condition, timestamp_column in timestamp_columns.items() %}
-    {{ 'or ' if not loop.first -}}
-    (
-        {{ built_condition }}
-        and not exists (
-            select 1
-            from {{ lifecycles }} as orders
-            where
-                {{ is_on_utc_day(
-                    'orders.' ~ timestamp_column, 'built_days.' ~ built_date
-                ) | indent(16) }}
-                and {{ same_row }}
-        )
+    {{ built_condition }}
+    and not exists (
+        select 1
+        from {{ lifecycles }} as orders
+        where
+            {{ is_on_utc_day(
+                'orders.' ~ timestamp_column, 'built_days.' ~ built_date
+            ) | indent(12) }}
+            and {{ same_row }}
     )
-    {%- endfor %}
 {%- endif -%}
 {%- endmacro %}
 
 
-{#- The same for the rows of a day and a stage. -#}
-{% macro delete_stages_without_orders(built_date) -%}
-    {%- set timestamp_columns = {} -%}
-    {%- for stage in fulfillment_stages() -%}
-        {%- do timestamp_columns.update(
-            {"built_days.stage = '" ~ stage.name ~ "'": stage.start}
-        ) -%}
+{#- The same for the rows of a day and one stage. -#}
+{% macro delete_stage_without_orders(built_date, stage) -%}
+    {%- for one in fulfillment_stages() if one.name == stage -%}
+        {{- delete_days_without_orders(
+            built_date,
+            one.start,
+            built_condition="built_days.stage = '" ~ stage ~ "'",
+        ) -}}
     {%- endfor -%}
-    {{- delete_days_without_orders(built_date, timestamp_columns) -}}
 {%- endmacro %}

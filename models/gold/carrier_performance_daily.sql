@@ -16,7 +16,7 @@
         cluster_by=['carrier_id'],
         pre_hook="{{ delete_days_without_orders(
             'promised_date',
-            {'true': 'promised_delivery_at'},
+            'promised_delivery_at',
             'orders.carrier_id = built_days.carrier_id',
         ) }}",
     )

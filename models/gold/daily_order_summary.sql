@@ -14,7 +14,7 @@
             'granularity': 'month',
         },
         pre_hook="{{ delete_days_without_orders(
-            'order_date', {'true': 'placed_at'}
+            'order_date', 'placed_at'
         ) }}",
     )
 }}

@@ -1,3 +1,10 @@
+{%- set deletions = [] -%}
+{%- for stage in fulfillment_stages() -%}
+    {%- do deletions.append(
+        "{{ delete_stage_without_orders('stage_date', '" ~ stage.name ~ "') }}"
+    ) -%}
+{%- endfor -%}
+
 {{
     config(
         materialized='incremental',
@@ -14,7 +21,7 @@
             'granularity': 'month',
         },
         cluster_by=['stage'],
-        pre_hook="{{ delete_stages_without_orders('stage_date') }}",
+        pre_hook=deletions,
     )
 }}
 

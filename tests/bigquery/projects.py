@@ -74,9 +74,9 @@ class Dbt:
         """Run a command; returns dbt's result, whether it succeeded or not."""
         return self._runner.invoke([*arguments, *self._places])
 
-    def build(self) -> dict[str, Outcome]:
-        """Build everything with every test; returns how each node ended."""
-        result = self.invoke("build")
+    def end_of(self, *arguments: str) -> dict[str, Outcome]:
+        """Run a command; returns how each node ended."""
+        result = self.invoke(*arguments)
         assert result.exception is None, result.exception
         return {
             one.node.unique_id: Outcome(

@@ -1,17 +1,27 @@
 """`dbt build` of the BigQuery target under ZetaSQL, twice, and its tables next to PostgreSQL's."""
 
+import re
 from collections import Counter
+from typing import Any
 
 import pytest
 
-from tests.bigquery.conftest import FINE, project_files
-from tests.bigquery.projects import Build
-from tests.bigquery.zetasql_engine import Cell, Table
+from tests.bigquery.projects import PROJECT, Build
+from tests.bigquery.two_builds import FINE, build_twice, project_files
+from tests.bigquery.zetasql_engine import Cell, Table, ZetaSql, one_name
 from tests.end_to_end.warehouse_tables import BOOKKEEPING
 
 # When a build ran says nothing about what it built; what landed when is the same here.
 BUILD_TIMES = BOOKKEEPING - {"ingested_at"}
 MODELS = [file for file in project_files() if file.startswith("models/") and file.endswith(".sql")]
+
+
+@pytest.fixture(scope="module")
+def builds(
+    engine: ZetaSql, services: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Build, Build]:
+    """A first build, and an incremental one after more has come, on both warehouses."""
+    return build_twice(engine, services, tmp_path_factory.mktemp("both"))
 
 
 @pytest.mark.parametrize("file", project_files())
@@ -74,3 +84,37 @@ def test_the_builds_had_something_to_do(builds: tuple[Build, Build]) -> None:
     assert orders[0] - orders[1], "no order lost all its events to another"
     assert orders[1] - orders[0]
     assert first.bigquery["pbm_gold.fact_order_lifecycle"].rows
+
+
+# BigQuery reads only the partitions that a literal names: what a build asks of bronze has one.
+BRONZE = f"`{PROJECT}.pbm_bronze.raw_orders`"
+_MODEL = re.compile(r'"node_id": "model\.[^"]*\.(\w+)"')
+_LITERAL = re.compile(
+    r"ingested_at\s*>\s*(?:coalesce\(\s*)?timestamp_sub\(\s*cast\('[0-9][^']*' as timestamp\)"
+)
+
+
+def tables_made_from_bronze(build: Build) -> dict[str, str]:
+    """The statements that make a table of a model from bronze itself, by the model."""
+    found = {}
+    for statement in build.statements:
+        model = _MODEL.search(statement.sql)
+        if model and statement.kind == "create_table" and BRONZE in one_name(statement.sql):
+            found[model[1]] = statement.sql
+    return found
+
+
+def test_an_incremental_build_names_the_partitions_of_bronze(builds: tuple[Build, Build]) -> None:
+    statements = tables_made_from_bronze(builds[1])
+    assert "stg_order_events" in statements
+    without = [
+        model
+        for model, sql in statements.items()
+        if model == "stg_order_events" and not _LITERAL.search(sql)
+    ]
+    assert not without
+
+
+def test_a_first_build_reads_all_of_bronze(builds: tuple[Build, Build]) -> None:
+    """The check itself can tell the two apart."""
+    assert not _LITERAL.search(tables_made_from_bronze(builds[0])["stg_order_events"])

@@ -1,0 +1,122 @@
+"""Two builds of the project on both warehouses from the same messages."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from ingestion.events import Message, Pseudonymiser
+from ingestion.pipeline import check_chunk
+from ingestion.sinks import PostgresSink
+from tests.bigquery import payloads
+from tests.bigquery.projects import (
+    PROJECT,
+    Build,
+    Dbt,
+    answered_by,
+    postgres_table,
+    postgres_tables,
+    write_bigquery_profile,
+)
+from tests.bigquery.zetasql_engine import ZetaSql
+from tests.bigquery.zetasql_warehouse import ZetaSqlBigQuery
+from tests.conftest import Platform, new_platform
+
+ORDERS = 40
+
+# The reference engine takes minutes for some tests: each is analysed, and none is run. What they
+# would look at is compared with PostgreSQL's tables, on which all of them do run elsewhere.
+MODELS_ONLY = (
+    *("--exclude-resource-type", "test", "--exclude-resource-type", "unit_test"),
+    *("--vars", "{serving_watermark_moves: true}"),
+)
+
+# The reference engine compares each of a century's days with each: it is built the first time, and
+# what changes it is analysed.
+SLOW = ("dim_dates",)
+
+
+def land(platform: Platform, messages: Sequence[Message]) -> None:
+    """Check messages and land them, as ingestion does."""
+    bronze = PostgresSink(platform.dsn)
+    with bronze.transaction():
+        bronze.land(*check_chunk(messages, Pseudonymiser("k" * 32, 1)))
+    bronze.close()
+
+
+def build_twice(engine: ZetaSql, services: dict[str, Any], folder: Path) -> tuple[Build, Build]:
+    """A first build, and an incremental one after more has come, on both warehouses."""
+    platform = new_platform(services, folder)
+    (folder / "bigquery").mkdir()
+    write_bigquery_profile(folder / "bigquery")
+    bigquery = Dbt(folder / "bigquery", folder / "bigquery", "prod")
+    client = ZetaSqlBigQuery(engine, PROJECT)
+
+    file = folder / "orders.jsonl"
+    knobs = ("--duplicates", "0.05", "--late", "0.05", "--malformed", "0.02", "--shuffle")
+    platform.pbm(
+        *("generate", "orders", "--orders", str(ORDERS), "--days", "60", "--seed", "4"),
+        *(*knobs, "--to", str(file)),
+    )
+    lines = file.read_bytes().splitlines(keepends=True)
+    nasty = list(payloads.messages(datetime.now(UTC) - timedelta(hours=3)))
+    half = len(lines) // 2
+    first = folder / "first.jsonl"
+    first.write_bytes(b"".join(lines[:half]))
+    platform.ingest(first)
+    land(platform, nasty[::2])
+    before = _build(platform, bigquery, client, incremental=False)
+
+    second = folder / "second.jsonl"
+    # some lines again: by their new publish time they are later copies
+    second.write_bytes(b"".join(lines[half:] + lines[:half:10]))
+    platform.ingest(second)
+    yesterday = datetime.now(UTC) - timedelta(days=1)
+    earlier = [
+        Message(f"earlier-{number}", line.rstrip(), {}, yesterday)
+        for number, line in enumerate(lines[5:half:10])
+    ]
+    land(platform, [*nasty[1::2], *nasty[::8], *earlier])
+    return before, _build(platform, bigquery, client, incremental=True)
+
+
+def _build(
+    platform: Platform, bigquery: Dbt, client: ZetaSqlBigQuery, *, incremental: bool
+) -> Build:
+    # a process of its own: a dbt that has met one warehouse's macros keeps them for the next
+    platform.dbt("build", *MODELS_ONLY)
+    for source in bigquery.manifest.sources.values():
+        name = f"{source.schema}.{source.identifier}"
+        client.put(name, postgres_table(platform, name))
+    sent = len(client.statements)
+    slow = SLOW if incremental else ()
+    with answered_by(client):
+        outcomes = bigquery.end_of("build", *MODELS_ONLY, *(f"--exclude={name}" for name in slow))
+        client.only_analyses = True
+        if slow:
+            outcomes |= bigquery.end_of("run", "--select", *slow)
+        client.only_analyses = False
+    built = [
+        f"{node.schema}.{node.alias}"
+        for node in bigquery.manifest.nodes.values()
+        if f"{PROJECT}.{node.schema}.{node.alias}" in client.held
+    ]
+    return Build(
+        outcomes=outcomes,
+        statements=client.statements[sent:],
+        bigquery={name: client.read(name) for name in built},
+        postgres={name: postgres_table(platform, name) for name in postgres_tables(platform)},
+    )
+
+
+FINE = {"success", "pass", "no-op"}  # an exposure is no-op
+"""How dbt says that a node is built or a test passed."""
+
+
+def project_files() -> list[str]:
+    """Every file of the project that holds models, seeds or tests, from the project's root."""
+    root = Path(__file__).resolve().parents[2]
+    patterns = ("models/**/*.sql", "models/**/*.yml", "seeds/*", "tests/singular/*.sql")
+    return sorted(
+        str(path.relative_to(root)) for pattern in patterns for path in root.glob(pattern)
+    )
