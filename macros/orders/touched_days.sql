@@ -92,3 +92,16 @@ where
         ) -}}
     {%- endfor -%}
 {%- endmacro %}
+
+
+{#- The pre-hooks of a mart by day and stage: one stage at a time. -#}
+{% macro stage_deletions(built_date) -%}
+    {%- set deletions = [] -%}
+    {%- for stage in fulfillment_stages() -%}
+        {%- do deletions.append(
+            "{{ delete_stage_without_orders('" ~ built_date ~ "', '"
+            ~ stage.name ~ "') }}"
+        ) -%}
+    {%- endfor -%}
+    {{- return(deletions) -}}
+{%- endmacro %}

@@ -1,10 +1,3 @@
-{%- set deletions = [] -%}
-{%- for stage in fulfillment_stages() -%}
-    {%- do deletions.append(
-        "{{ delete_stage_without_orders('stage_date', '" ~ stage.name ~ "') }}"
-    ) -%}
-{%- endfor -%}
-
 {{
     config(
         materialized='incremental',
@@ -21,7 +14,7 @@
             'granularity': 'month',
         },
         cluster_by=['stage'],
-        pre_hook=deletions,
+        pre_hook=stage_deletions('stage_date'),
     )
 }}
 
@@ -42,24 +35,15 @@ reached as (
 ),
 {%- if is_incremental() %}
 
-{% for stage in fulfillment_stages() -%}
-touched_{{ stage.name }} as (
-
-    {{ touched_days(
-        'lifecycles',
-        stage.start,
-        'stage_date',
-        'orders_started',
-        "stage = '" ~ stage.name ~ "'",
-    ) | indent }}
-
-),
-
-{% endfor -%}
 touched_days as (
     {%- for stage in fulfillment_stages() %}
 
-    select touched_date from touched_{{ stage.name }}
+    (
+        {{ touched_days(
+            'lifecycles', stage.start, 'stage_date', 'orders_started',
+            "stage = '" ~ stage.name ~ "'",
+        ) | indent(8) }}
+    )
     {%- if not loop.last %}
 
     union distinct

@@ -114,9 +114,9 @@ FINE = {"success", "pass", "no-op"}  # an exposure is no-op
 
 
 def project_files() -> list[str]:
-    """Every file of the project that holds models, seeds or tests, from the project's root."""
+    """Every file of the project from which something is built, from the project's root."""
     root = Path(__file__).resolve().parents[2]
-    patterns = ("models/**/*.sql", "models/**/*.yml", "seeds/*", "tests/singular/*.sql")
+    patterns = ("models/**/*.sql", "models/exposures.yml", "seeds/*.csv")
     return sorted(
         str(path.relative_to(root)) for pattern in patterns for path in root.glob(pattern)
     )
