@@ -16,6 +16,10 @@ BUILD_TIMES = (BOOKKEEPING | {"built_through", "moved_at"}) - {"ingested_at"}
 MODELS = [file for file in project_files() if file.startswith("models/") and file.endswith(".sql")]
 
 
+# the reference engine takes its time, and the first test waits for all of both builds
+pytestmark = pytest.mark.timeout(1500)
+
+
 @pytest.fixture(scope="module")
 def builds(
     engine: ZetaSql, services: dict[str, Any], tmp_path_factory: pytest.TempPathFactory

@@ -1,5 +1,6 @@
 """Two builds of the project on both warehouses from the same messages."""
 
+import json
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -44,6 +45,17 @@ def land(platform: Platform, messages: Sequence[Message]) -> None:
     bronze.close()
 
 
+def claim(order_id: str, published_at: datetime) -> Message:
+    """A copy of one event, which says of which order it is."""
+    event = {
+        "event_id": "claimed",
+        "event_type": "order_placed",
+        "event_timestamp": "2026-03-02T09:00:00Z",
+        "order_id": order_id,
+    }
+    return Message(f"claimed-by-{order_id}", json.dumps(event).encode(), {}, published_at)
+
+
 def build_twice(engine: ZetaSql, services: dict[str, Any], folder: Path) -> tuple[Build, Build]:
     """A first build, and an incremental one after more has come, on both warehouses."""
     platform = new_platform(services, folder)
@@ -64,7 +76,8 @@ def build_twice(engine: ZetaSql, services: dict[str, Any], folder: Path) -> tupl
     first = folder / "first.jsonl"
     first.write_bytes(b"".join(lines[:half]))
     platform.ingest(first)
-    land(platform, nasty[::2])
+    this_morning = datetime.now(UTC) - timedelta(hours=3)
+    land(platform, [*nasty[::2], claim("order-that-goes", this_morning)])
     before = _build(platform, bigquery, client, incremental=False)
 
     second = folder / "second.jsonl"
@@ -76,7 +89,8 @@ def build_twice(engine: ZetaSql, services: dict[str, Any], folder: Path) -> tupl
         Message(f"earlier-{number}", line.rstrip(), {}, yesterday)
         for number, line in enumerate(lines[5:half:10])
     ]
-    land(platform, [*nasty[1::2], *nasty[::8], *earlier])
+    claimed = claim("order-that-stays", yesterday)
+    land(platform, [*nasty[1::2], *nasty[::8], *earlier, claimed])
     return before, _build(platform, bigquery, client, incremental=True)
 
 
