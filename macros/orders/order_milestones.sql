@@ -29,16 +29,7 @@ events as (
 
     select
         *,
-        case event_type
-            when 'order_placed' then 1
-            when 'insurance_validation' then 2
-            when 'prior_authorization' then 3
-            when 'order_dispensed' then 4
-            when 'order_shipped' then 5
-            when 'shipment_scanned' then 6
-            when 'order_delivered' then 7
-            when 'order_cancelled' then 8
-        end as stage_rank,
+        {{ stage_rank('event_type') | indent(8) }} as stage_rank,
         case
             when event_type = 'order_placed' then 'placed'
             when event_type = 'order_dispensed' then 'dispensed'
