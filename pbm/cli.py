@@ -208,8 +208,8 @@ def main() -> NoReturn:
 def _tell(problem: str, hint: str, *, verbose: bool) -> None:
     if verbose:
         traceback.print_exc()
-    console.err.print(f"[bold red]error:[/] {escape(problem)}")
-    console.err.print(f"[bold]what to do:[/] {escape(hint)}")
+    console.err.print(f"[bold red]error:[/] {escape(problem)}", soft_wrap=True)
+    console.err.print(f"[bold]what to do:[/] {escape(hint)}", soft_wrap=True)
 
 
 def _interrupt(_signal: int, _frame: object) -> NoReturn:

@@ -28,4 +28,4 @@ def print_exports(variables: Mapping[str, str]) -> None:
 
 def say(message: str) -> None:
     """Tell the person at the terminal something, on standard error."""
-    err.print(message)
+    err.print(message, soft_wrap=True)
