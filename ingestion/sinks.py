@@ -367,7 +367,10 @@ class PostgresSink:
             cursor.execute("truncate incoming_raw_orders")
             with cursor.copy(f"copy incoming_raw_orders ({_RAW_ORDER_COLUMNS}) from stdin") as copy:
                 copy.write("".join(map(copy_line, raw_orders)))
-            cursor.execute(_INSERT_RAW_ORDERS, {"landing_time": self._time_of_transaction()})
+            # planned anew each time: a plan made for an empty table would be kept as it fills
+            cursor.execute(
+                _INSERT_RAW_ORDERS, {"landing_time": self._time_of_transaction()}, prepare=False
+            )
             rows = cursor.fetchall()
         sent = {order.message_id: order for order in raw_orders}
         counted, replaced = [], []
@@ -389,7 +392,9 @@ class PostgresSink:
                 f"copy incoming_dead_letters ({_DEAD_LETTER_COLUMNS}) from stdin"
             ) as copy:
                 copy.write("".join(map(copy_line, dead_letters)))
-            cursor.execute(_INSERT_DEAD_LETTERS, {"landing_time": self._time_of_transaction()})
+            cursor.execute(
+                _INSERT_DEAD_LETTERS, {"landing_time": self._time_of_transaction()}, prepare=False
+            )
             return Counter(str(row[0]) for row in cursor)
 
     def _time_of_transaction(self) -> datetime:

@@ -13,6 +13,7 @@ from typing import Any
 import psutil
 import psycopg
 import pytest
+from google.api_core import exceptions
 from google.cloud import pubsub_v1
 
 from ingestion.runs import IngestRun
@@ -239,6 +240,36 @@ def test_what_waits_for_its_commit_comes_again_after_a_kill_and_not_before(
         drain.communicate()
     assert landed(platform) == 0
     # a drain that asks at once, while Pub/Sub still waits for the killed one
+    assert read_all(platform, monkeypatch) == manifest["messages"]
+
+
+def test_a_pull_whose_answer_is_lost_is_waited_for(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its messages are leased to nobody, and the subscription looks empty until they come again."""
+    monkeypatch.setattr(pubsub, "ACK_DEADLINE_SECONDS", 10)
+    prepare(platform)
+    manifest = publish(platform, 5)
+    pull = pubsub_v1.SubscriberClient.pull
+    lost: list[int] = []
+
+    def pull_without_an_answer(*arguments: Any, **named: Any) -> Any:
+        answer = pull(*arguments, **named)
+        if sum(lost) < manifest["messages"]:
+            lost.append(len(answer.received_messages))
+            raise exceptions.DeadlineExceeded("the answer is lost")
+        return answer
+
+    monkeypatch.setattr(pubsub_v1.SubscriberClient, "pull", pull_without_an_answer)
+    read = read_all(platform, monkeypatch)
+    assert sum(lost) == manifest["messages"], "no answer was lost"
+    assert read == manifest["messages"]
+
+
+def read_all(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> int:
+    """How many messages a drain in this process gets."""
+    monkeypatch.setenv("PUBSUB_EMULATOR_HOST", platform.env["PUBSUB_EMULATOR_HOST"])
+    subscription = f"projects/{platform.env['GOOGLE_CLOUD_PROJECT']}/subscriptions/orders-topic-sub"
     run = IngestRun(platform.dsn, subscription)
     source = PubSubSource(subscription, batch_size=1000, follow=False, run=run)
     read = 0
@@ -247,7 +278,7 @@ def test_what_waits_for_its_commit_comes_again_after_a_kill_and_not_before(
         source.acknowledge(batch)
     source.close()
     run.end()
-    assert read == manifest["messages"]
+    return read
 
 
 def test_two_ingesters_on_one_subscription(platform: Platform) -> None:

@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import psycopg
 import pytest
 
 from ingestion.events import Pseudonymiser
+from ingestion.sinks import _CREATE_INCOMING, _INSERT_RAW_ORDERS
 from tests.conftest import PBM, Platform, run_pbm
 from tests.end_to_end.messages import (
     BAD_LINES,
@@ -50,6 +52,22 @@ def test_an_accepted_message_is_kept_as_received(platform: Platform, tmp_path: P
             True,
         )
     ]
+
+
+def test_landing_looks_up_first_copies_by_their_index_while_statistics_are_missing(
+    platform: Platform, tmp_path: Path
+) -> None:
+    """All lines of a file share a publish time: by the index of that, each would read them all."""
+    platform.execute("alter table pbm_bronze.raw_orders set (autovacuum_enabled = false)")
+    file = tmp_path / "events.jsonl"
+    file.write_bytes(lines(*(event(number) for number in range(500))))
+    platform.ingest(file)
+    look_up = _INSERT_RAW_ORDERS.replace("%(landing_time)s", "now()")
+    with psycopg.connect(platform.dsn) as connection:
+        connection.execute(_CREATE_INCOMING)
+        plan = "\n".join(str(row[0]) for row in connection.execute(f"explain {look_up}"))
+    assert "raw_orders_first_copies" in plan
+    assert "raw_orders_publish_time" not in plan
 
 
 def test_every_reason_is_a_dead_letter_with_the_bytes_as_received(
