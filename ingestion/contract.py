@@ -397,6 +397,15 @@ def dbt_sources() -> str:
             "          meta:",
             "            contains_phi: true",
             f"            changed_rows: {table.loaded_at} > ingested_through",
+            "        data_tests:",
+            "          - no_missing_values:",
+            "              arguments:",
+            "                columns:",
+            *(
+                f"                  - {column.name}"
+                for column in table.columns[1:]
+                if column.is_required
+            ),
             "        columns:",
         ]
         for number, column in enumerate(table.columns):
@@ -431,7 +440,7 @@ def _source_column(column: Column, *, is_key: bool) -> list[str]:
             "                contains_phi: true",
         ]
     tests = ["unique"] if is_key else []
-    tests += ["not_null"] if column.is_required else []
+    tests += ["not_null"] if is_key and column.is_required else []
     if tests or column.values:
         lines.append("            data_tests:")
         lines += [f"              - {test}" for test in tests]

@@ -40,7 +40,9 @@ def build_site(page: Path) -> None:
             generate = [pbm, "generate", "orders", "--orders", str(ORDERS), "--to", file, "--json"]
             _run("generating orders", generate, environment)
             _run("ingesting them", [pbm, "ingest", "--from", file, "--json"], environment)
-            build, _ = dbt_command(stack, ["build", "--quiet"])
+            build, _ = dbt_command(
+                stack, ["build", "--quiet", "--exclude-resource-type", "unit_test"]
+            )
             _run("building the warehouse", build, environment)
             docs, _ = dbt_command(stack, ["docs", "generate", "--static", "--quiet"])
             _run("describing it", docs, environment)

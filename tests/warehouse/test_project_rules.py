@@ -240,6 +240,9 @@ def test_every_table_has_a_tested_key(project: Project) -> None:
         tests = list(project.tests_of(node))
         unique = {test["column_name"] for test in tests if kind(test) == "unique"}
         present = {test["column_name"] for test in tests if kind(test) == "not_null"}
+        for test in tests:
+            if kind(test) == "no_missing_values":
+                present.update(test["test_metadata"]["kwargs"]["columns"])
         # it groups rows, and so takes two nulls for the same
         combined = [test for test in tests if kind(test) == "unique_combination"]
         if not (unique & present or combined):
