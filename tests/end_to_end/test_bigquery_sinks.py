@@ -5,10 +5,6 @@ of what BigQuery itself accepts.
 """
 
 import json
-import socket
-import subprocess
-import sys
-import time
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -17,10 +13,8 @@ from typing import Any
 
 import pytest
 
-from ingestion import bigquery as sinks
-from ingestion.events import DeadLetter, Message, Pseudonymiser, RawOrder
-from ingestion.live import Pane
-from tests.conftest import PROJECT_ROOT, clean_environment
+from ingestion.events import Message, Pseudonymiser
+from tests.bigquery_emulator import create_tables, emulator
 from tests.ingestion.bigquery_graph import PROJECT, land, use_endpoint
 
 KEY = "a test's own key, of 32 bytes or more"
@@ -32,64 +26,11 @@ def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """A client of a running emulator with the three tables."""
     from google.cloud import bigquery
 
-    port, grpc_port = _free_ports()
-    log = (tmp_path / "emulator.log").open("wb")
-    process = subprocess.Popen(
-        [
-            *(sys.executable, str(PROJECT_ROOT / "tests" / "bqemulator_start.py"), "start"),
-            *("--rest-port", str(port), "--grpc-port", str(grpc_port), "--project", PROJECT),
-        ],
-        env=clean_environment(),
-        stdout=log,
-        stderr=log,
-        cwd=tmp_path,
-    )
-    try:
-        _wait_for(port, process)
-        use_endpoint(monkeypatch, f"http://127.0.0.1:{port}")
+    with emulator(tmp_path, PROJECT) as endpoint:
+        use_endpoint(monkeypatch, endpoint)
         opened = bigquery.Client()
-        for table, schema in (
-            ("pbm_bronze.raw_orders", sinks.schema_of(RawOrder, written_at="ingested_at")),
-            ("pbm_bronze.dead_letter_orders", _dead_letters()),
-            ("pbm_speed.live_order_metrics", sinks.schema_of(Pane, written_at="emitted_at")),
-        ):
-            opened.create_dataset(table.split(".")[0], exists_ok=True)
-            fields = [bigquery.SchemaField.from_api_repr(field) for field in schema["fields"]]
-            opened.create_table(bigquery.Table(f"{PROJECT}.{table}", schema=fields))
+        create_tables(opened)
         yield opened
-    finally:
-        process.terminate()
-        process.wait(timeout=20)
-        log.close()
-
-
-def _dead_letters() -> dict[str, list[dict[str, str]]]:
-    schema = sinks.schema_of(DeadLetter, written_at="failed_at")
-    schema["fields"] += [
-        {"name": "replay_count", "type": "INTEGER", "mode": "NULLABLE"},
-        {"name": "replayed_at", "type": "TIMESTAMP", "mode": "NULLABLE"},
-    ]
-    return schema
-
-
-def _free_ports() -> list[int]:
-    opened = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
-    ports = [one.getsockname()[1] for one in opened]
-    for one in opened:
-        one.close()
-    return ports
-
-
-def _wait_for(port: int, process: "subprocess.Popen[bytes]") -> None:
-    deadline = time.monotonic() + 60
-    while process.poll() is None and time.monotonic() < deadline:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except OSError:
-            time.sleep(0.1)
-        else:
-            return
-    raise AssertionError("the emulator did not start")
 
 
 def message(number: int, copy: int = 0) -> Message:

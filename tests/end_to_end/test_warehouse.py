@@ -22,6 +22,8 @@ from tests.conftest import (
 from tests.end_to_end.warehouse_tables import snapshot, tables
 from tests.warehouse.test_project_rules import bouncer
 
+# the unit tests run once, in the first build
+DATA_TESTS_ONLY = ("--exclude-resource-type", "unit_test")
 KNOBS = ("--duplicates", "0.05", "--late", "0.02", "--malformed", "0.02", "--shuffle")
 
 
