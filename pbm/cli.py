@@ -20,6 +20,7 @@ from rich.table import Table
 from pbm import console
 from pbm.dictionary_commands import dictionary_app
 from pbm.errors import PbmError, UsageError
+from pbm.looker import DEFAULT_MART, link
 from pbm.settings import PROJECT_ROOT, load_settings
 from pbm.stack import Stack, StackStatus
 
@@ -125,6 +126,21 @@ def build(context: typer.Context) -> None:
     from pbm.running import dbt
 
     raise typer.Exit(dbt(Stack(load_settings()), ["build", *context.args]))
+
+
+@app.command("looker-link")
+def looker_link(
+    *,
+    mart: Annotated[str, typer.Option(help="A table of gold.")] = DEFAULT_MART,
+    name: Annotated[
+        str | None, typer.Option(help="Name of the report; after the mart if not given.")
+    ] = None,
+) -> None:
+    """Print the address that opens Looker Studio with a mart of BigQuery as data source.
+
+    The project is GOOGLE_CLOUD_PROJECT's. docs/looker-studio.md tells how to go on.
+    """
+    typer.echo(link(load_settings(), mart, name))
 
 
 @app.command()

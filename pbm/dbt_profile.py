@@ -22,11 +22,16 @@ _HEADER = f"{_MARK}# profiles.yml.example in another folder, and set DBT_PROFILE
 
 
 def render(dsn: str) -> str:
-    """The text of a ``profiles.yml`` whose target ``local`` is the server of ``dsn``."""
+    """The text of a ``profiles.yml`` whose targets ``local`` and ``cloudsql`` are one server's.
+
+    Locally the survey answers are where all else is.
+
+    Args:
+        dsn: The server.
+    """
     example = yaml.safe_load((PROJECT_ROOT / "profiles.yml.example").read_text())
-    local = example[PROFILE]["outputs"]["local"]
     parts = conninfo.conninfo_to_dict(dsn)
-    local |= {
+    connection = {
         "host": parts.get("host", "localhost"),
         "port": int(parts.get("port") or 5432),
         "user": parts.get("user", ""),
@@ -35,7 +40,9 @@ def render(dsn: str) -> str:
         "role": warehouse.TRANSFORMER,
     }
     if parts.get("sslmode"):
-        local["sslmode"] = parts["sslmode"]
+        connection["sslmode"] = parts["sslmode"]
+    for target in ("local", "cloudsql"):
+        example[PROFILE]["outputs"][target] |= connection
     return _HEADER + yaml.safe_dump(example, sort_keys=False)
 
 

@@ -62,6 +62,14 @@ class Settings(BaseSettings):
         validation_alias=AliasChoices("DBT_PROFILES_DIR", "dbt_profiles_dir"),
         description="Folder of the profiles.yml that dbt uses.",
     )
+    schema_prefix: Annotated[str | None, _BlankIsNone] = Field(
+        default=None,
+        description="Prefix of the schemas, for developers who share a warehouse.",
+    )
+    looker_template_report: Annotated[str | None, _BlankIsNone] = Field(
+        default=None,
+        description="Id of a Looker Studio report to copy; a new one starts empty without it.",
+    )
     orders_topic: str = Field(default="orders-topic", description="Topic of the order events.")
     orders_subscription: str = Field(
         default="orders-topic-sub", description="Subscription that ingestion reads."

@@ -12,6 +12,7 @@ from tests.bigquery.zetasql_engine import SqlError, Table, ZetaSql, one_name
 from tests.conftest import PROJECT_ROOT
 
 _OFFLINE = ("compile", "--no-populate-cache", "--no-introspect", "--vars")
+_ELSEWHERE = f"{PROJECT}.cloud_sql"
 _SAME_TYPE = {"text": "string", "integer": "int64", "boolean": "bool"}
 
 
@@ -56,12 +57,15 @@ class Statements:
 
 
 def _as_if_here(_connection: str, query: str) -> str:
-    """The same columns of the source, as if BigQuery held it; PostgreSQL answers in test_builds."""
+    """The same columns of the source's declared ones; PostgreSQL answers in test_builds."""
     columns, table = query.removeprefix("select ").split(" from ")
-    return f"(select {columns} from `{PROJECT}.{table}`)"
+    return f"(select {columns} from `{_ELSEWHERE}.{table.partition('.')[2]}`)"
 
 
 def _name(node: Any) -> str:
+    if node.config.meta.get("is_federated"):
+        # BigQuery does not hold it: who reads it by its own name is refused
+        return f"{_ELSEWHERE}.{node.identifier}"
     return one_name(node.relation_name).replace("`", "")
 
 

@@ -160,6 +160,62 @@ def test_the_transformer_may_read_every_column_but_the_comment(platform: Platfor
             connection.execute("select response_id from survey_data.survey_responses")
 
 
+REPORT = "survey_data.survey_satisfaction_daily"
+READABLE = """
+select c.oid::regclass::text from pg_class as c
+where c.relkind in ('r', 'v', 'm', 'p', 'f')
+    and c.relnamespace not in ('pg_catalog'::regnamespace, 'information_schema'::regnamespace)
+    and has_schema_privilege(c.relnamespace, 'usage')
+    and (has_table_privilege(c.oid, 'select, insert, update, delete, truncate')
+        or has_any_column_privilege(c.oid, 'select, insert, update'))
+"""
+
+
+def test_cloud_sql_holds_a_report_that_its_reader_reads_and_nothing_else(
+    platform: Platform,
+) -> None:
+    """The database has no order, no seed and nothing else of dbt's, as on Google Cloud."""
+    surveys.insert(platform.dsn, [replace(GOOD, response_id=f"SR-{n}") for n in range(40)])
+    platform.dbt("build", "--target", "cloudsql", "--select", "tag:survey")
+    built = platform.rows(
+        "select schemaname || '.' || viewname from pg_views where schemaname ~ '^(pbm|survey)_'"
+        " union select schemaname || '.' || tablename from pg_tables"
+        " where tableowner = 'pbm_transformer' order by 1"
+    )
+    assert built == [("pbm_silver.stg_survey_responses",), (REPORT,)]
+
+    reader = f"looker_studio_{platform.value('select current_database()')}"
+    platform.execute(f"create role {reader} login password 'any' in role pbm_survey_reader")
+    try:
+        dsn = psycopg.conninfo.make_conninfo(platform.dsn, user=reader, password="any")
+        with psycopg.connect(dsn, autocommit=True) as connection:
+            assert connection.execute("select current_user").fetchone() == (reader,)
+            shown = connection.execute(
+                f"select response_count, net_promoter_score from {REPORT}"
+                " where dimension = 'all' and window_days = 28".encode()
+            ).fetchall()
+            assert [tuple(map(int, row)) for row in shown] == [(40, 100)]
+            assert connection.execute(READABLE.encode()).fetchall() == [(REPORT,)]
+            may_write = (
+                f"select has_table_privilege('{REPORT}', 'insert, update, delete, truncate')"
+            )
+            assert connection.execute(may_write.encode()).fetchone() == (False,)
+            for statement in (
+                "select comment from survey_data.survey_responses",
+                "select count(*) from survey_data.survey_responses",
+                "select response_id from pbm_silver.stg_survey_responses",
+                "select payload from pbm_bronze.raw_orders",
+                "create table survey_data.mine (a integer)",
+                "create table public.mine (a integer)",
+                "set role pbm_transformer",
+                "set role pbm_loader",
+            ):
+                with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                    connection.execute(statement.encode())
+    finally:
+        platform.execute(f"drop role {reader}")
+
+
 def test_the_commands_say_what_to_do(platform: Platform, tmp_path: Path) -> None:
     file = tmp_path / "answers.jsonl"
     file.write_bytes(b"".join(surveys.write_lines([GOOD, replace(GOOD, response_id="SR-2")])))

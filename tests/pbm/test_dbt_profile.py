@@ -30,6 +30,10 @@ def test_a_connection_string_becomes_a_profile_that_only_its_owner_reads(tmp_pat
     )
     assert (target["user"], target["password"]) == ("someone", "s:cret")
     assert (target["sslmode"], target["role"]) == ("require", "pbm_transformer")
+    outputs = yaml.safe_load(path.read_text())["pbm_logistics_360"]["outputs"]
+    assert {key: outputs["cloudsql"][key] for key in target if key != "threads"} == {
+        key: value for key, value in target.items() if key != "threads"
+    }
     assert path.stat().st_mode & 0o077 == 0
     dbt_profile.check(path, DSN)
 

@@ -1,6 +1,4 @@
 -- What a day, window and dimension hide is no difference of 1 to 10 answers.
-{{ config(tags=['survey']) }}
-
 with
 
 cells as (
