@@ -1,4 +1,4 @@
-"""The commands of ingestion: `pbm generate orders` and `pbm ingest`."""
+"""The commands of ingestion: `pbm generate …` and `pbm ingest`; the others are registered here."""
 
 import os
 import signal
@@ -15,7 +15,12 @@ import typer
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from ingestion import contract_commands, dead_letter_commands, reconcile_commands
+from ingestion import (
+    contract_commands,
+    dead_letter_commands,
+    reconcile_commands,
+    survey_commands,
+)
 from ingestion.manifests import PUBSUB, Sending
 from pbm import console
 from pbm.errors import InputError, UsageError
@@ -41,6 +46,8 @@ def register(app: typer.Typer) -> None:
     beam_options = {"allow_extra_args": True, "ignore_unknown_options": True}
     app.command(context_settings=beam_options)(ingest)
     app.add_typer(dead_letter_commands.app, name="dead-letters")
+    generate_app.command("surveys")(survey_commands.generate_surveys)
+    app.add_typer(survey_commands.app, name="surveys")
     reconcile_commands.register(app)
     app.add_typer(contract_commands.contract_app, name="contract")
 

@@ -24,8 +24,9 @@ by different names, PostgreSQL's comes first and BigQuery's second. All times ar
 SCHEMAS: Final[Mapping[str, str]] = {
     "pbm_bronze": "What ingestion lands, as it was received.",
     "pbm_speed": "What the stream counts while it lands events.",
+    "survey_data": "Survey answers as they came in, and reports from them alone: in Cloud SQL.",
     "pbm_seeds": "Lists that change by a commit.",
-    "pbm_silver": "Events and orders, clean and without direct identifiers.",
+    "pbm_silver": "Events, orders and survey answers, clean and without direct identifiers.",
     "pbm_gold": "The star schema and the daily marts.",
     "pbm_serving": "Batch and speed joined: what holds at this second.",
 }

@@ -50,3 +50,17 @@ sum(
     )
 )
 {%- endmacro %}
+
+
+{% macro square_root(expression) %}
+    {{- return(adapter.dispatch('square_root')(expression)) -}}
+{% endmacro %}
+
+{#- Exact decimals, rounded once: floating point would differ in the last. -#}
+{% macro postgres__square_root(expression) -%}
+round(sqrt(cast({{ expression }} as numeric)), 9)
+{%- endmacro %}
+
+{% macro bigquery__square_root(expression) -%}
+cast(round(sqrt(cast({{ expression }} as bignumeric)), 9) as numeric)
+{%- endmacro %}

@@ -9,6 +9,12 @@
     meant to be replaced; its own looks at the test's `where` only.
 -#}
 {% macro get_where_subquery(relation) -%}
+    {%- if is_federated(relation) -%}
+        {{- return(
+            '(' ~ federated_rows(relation, [model.column_name])
+            ~ ') as dbt_subquery'
+        ) -}}
+    {%- endif -%}
     {%- set conditions = [] -%}
     {%- for condition in [config.get('where'), changed_rows(relation)] -%}
         {%- if condition -%}
@@ -23,6 +29,24 @@
         ~ ') as dbt_subquery'
     ) -}}
 {%- endmacro %}
+
+
+{#-
+    Whether a relation lies in a database of its own, beside BigQuery: only
+    single columns of it are tested, and no test reads another.
+-#}
+{% macro is_federated(relation) %}
+    {%- if not execute -%}
+        {{- return(false) -}}
+    {%- endif -%}
+    {%- for source in graph.sources.values() -%}
+        {%- if source.relation_name == relation | string
+            and source.config.get('meta', {}).get('is_federated') -%}
+            {{- return(true) -}}
+        {%- endif -%}
+    {%- endfor -%}
+    {{- return(false) -}}
+{% endmacro %}
 
 
 {#- The condition of a relation that the test at hand reads, or none. -#}

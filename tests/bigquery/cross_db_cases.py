@@ -312,6 +312,25 @@ LISTS = [
 
 NUMBERS = [
     *one(
+        "square_root",
+        *(
+            (f"{{{{ square_root({number!r}) }}}}", None if root is None else Decimal(root))
+            for number, root in (
+                ("0", "0"),
+                ("2", "1.414213562"),
+                ("1000000", "1000"),
+                ("cast('0.00000025' as numeric)", "0.0005"),
+                ("nullif(1, 1)", None),
+            )
+        ),
+    ),
+    Case(
+        "federated_rows",  # a unit test's table; the builds send the query of a real one
+        "with given as (select 1 as a, 2 as b) "
+        "{{ federated_rows(api.Relation.create(identifier='given', type='cte'), ['b']) }}",
+        [(2,)],
+    ),
+    *one(
         "rounded_quotient",
         *(
             (f"{{{{ rounded_quotient('{top}', '{bottom}', {places}) }}}}", value)

@@ -16,7 +16,7 @@ from tests.conftest import PROJECT_ROOT, Platform
 PROJECT = "pbm-logistics-360"
 """The Google Cloud project that the tests name."""
 
-SCHEMAS = ("pbm_seeds", "pbm_silver", "pbm_gold", "pbm_serving")
+SCHEMAS = ("pbm_seeds", "pbm_silver", "pbm_gold", "pbm_serving", "survey_data")
 """What dbt builds."""
 
 _TYPES = {

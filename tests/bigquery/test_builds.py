@@ -110,6 +110,18 @@ def tables_made_from_bronze(build: Build) -> dict[str, str]:
     return found
 
 
+def test_a_federated_query_reads_every_column_but_the_comment(
+    builds: tuple[Build, Build],
+) -> None:
+    """What is sent to Cloud SQL: by one view, in one form, without the comment."""
+    sent = [statement for build in builds for statement in build.statements]
+    calls = [one.sql for one in sent if "external_query" in one.sql.lower()]
+    views = {match[1] for sql in calls if (match := _MODEL.search(sql))}
+    assert views == {"stg_survey_responses"}
+    assert all("comment" not in sql.partition("*/")[2].lower() for sql in calls)
+    assert all("from survey_data.survey_responses'" in sql for sql in calls)
+
+
 def test_an_incremental_build_names_the_partitions_of_bronze(builds: tuple[Build, Build]) -> None:
     statements = tables_made_from_bronze(builds[1])
     assert "stg_order_events" in statements

@@ -2,14 +2,17 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from ingestion import surveys
 from ingestion.events import Message, Pseudonymiser
 from ingestion.pipeline import check_chunk
 from ingestion.sinks import PostgresSink
-from tests.bigquery import payloads
+from ingestion.surveys import SurveyResponse
+from tests.bigquery import federated, payloads
 from tests.bigquery.projects import (
     PROJECT,
     Build,
@@ -19,7 +22,7 @@ from tests.bigquery.projects import (
     postgres_tables,
     write_bigquery_profile,
 )
-from tests.bigquery.zetasql_engine import ZetaSql
+from tests.bigquery.zetasql_engine import Table, ZetaSql
 from tests.bigquery.zetasql_warehouse import ZetaSqlBigQuery
 from tests.conftest import Platform, new_platform
 
@@ -56,6 +59,26 @@ def claim(order_id: str, published_at: datetime) -> Message:
     return Message(f"claimed-by-{order_id}", json.dumps(event).encode(), {}, published_at)
 
 
+def answers_without_an_order() -> list[SurveyResponse]:
+    """Answers that name no order, or one that nobody knows; the last one a minute before UTC's day.
+
+    Every score, every question skipped once, and a channel that few use.
+    """
+    invited_at = datetime(2026, 2, 27, 23, 59, tzinfo=UTC)
+    full = SurveyResponse("full", None, invited_at, invited_at, "mail", "vi", 10, 5, 5, 5, 5, 5)
+
+    def answer(response_id: str, **changes: Any) -> SurveyResponse:
+        return replace(full, response_id=response_id, **changes)
+
+    questions = surveys.COLUMNS[6:12]
+    return [
+        *(answer(f"score-{score}", likelihood_to_recommend=score) for score in range(11)),
+        *(answer(f"rating-{name}", **{name: 1}, survey_channel="sms") for name in questions),
+        *(answer(f"skipped-{name}", **{name: None}, order_id="of nobody") for name in questions),
+        answer("next-day", responded_at=invited_at + timedelta(minutes=1)),
+    ]
+
+
 def build_twice(engine: ZetaSql, services: dict[str, Any], folder: Path) -> tuple[Build, Build]:
     """A first build, and an incremental one after more has come, on both warehouses."""
     platform = new_platform(services, folder)
@@ -63,6 +86,12 @@ def build_twice(engine: ZetaSql, services: dict[str, Any], folder: Path) -> tupl
     write_bigquery_profile(folder / "bigquery")
     bigquery = Dbt(folder / "bigquery", folder / "bigquery", "prod")
     client = ZetaSqlBigQuery(engine, PROJECT)
+
+    def external(connection: str, query: str) -> Table:
+        assert connection == f"{PROJECT}.us.pbmpostgre"
+        return federated.run(platform.dsn, query)
+
+    client.external = external
 
     file = folder / "orders.jsonl"
     knobs = ("--duplicates", "0.05", "--late", "0.05", "--malformed", "0.02", "--shuffle")
@@ -78,6 +107,7 @@ def build_twice(engine: ZetaSql, services: dict[str, Any], folder: Path) -> tupl
     platform.ingest(first)
     this_morning = datetime.now(UTC) - timedelta(hours=3)
     land(platform, [*nasty[::2], claim("order-that-goes", this_morning)])
+    surveys.insert(platform.dsn, answers_without_an_order())
     before = _build(platform, bigquery, client, incremental=False)
 
     second = folder / "second.jsonl"
@@ -91,6 +121,8 @@ def build_twice(engine: ZetaSql, services: dict[str, Any], folder: Path) -> tupl
     ]
     claimed = claim("order-that-stays", yesterday)
     land(platform, [*nasty[1::2], *nasty[::8], *earlier, claimed])
+    for seed in ("1", "2"):
+        platform.pbm("generate", "surveys", "--responses", "30", "--seed", seed)
     return before, _build(platform, bigquery, client, incremental=True)
 
 
@@ -100,8 +132,9 @@ def _build(
     # a process of its own: a dbt that has met one warehouse's macros keeps them for the next
     platform.dbt("build", *MODELS_ONLY)
     for source in bigquery.manifest.sources.values():
-        name = f"{source.schema}.{source.identifier}"
-        client.put(name, postgres_table(platform, name))
+        if source.schema != "survey_data":  # it is not in BigQuery
+            name = f"{source.schema}.{source.identifier}"
+            client.put(name, postgres_table(platform, name))
     sent = len(client.statements)
     slow = SLOW if incremental else ()
     with answered_by(client):

@@ -17,6 +17,7 @@ from typing import IO, Any, NamedTuple
 from google.api_core.exceptions import BadRequest, NotFound
 from google.cloud import bigquery
 
+from tests.bigquery import federated
 from tests.bigquery.zetasql_engine import (
     Analysis,
     Cell,
@@ -120,6 +121,7 @@ class ZetaSqlBigQuery:
         project: The project's name.
         held: Tables and views, by ``project.dataset.table``.
         statements: Every statement, in order.
+        external: Answers a federated query, by connection and text.
         only_analyses: Statements are analysed and not run: a test of data finds nothing wrong,
             a new table is empty, and one that is there keeps its rows.
     """
@@ -128,6 +130,7 @@ class ZetaSqlBigQuery:
     project: str
     held: dict[str, Held] = field(default_factory=dict)
     statements: list[Statement] = field(default_factory=list)
+    external: Callable[[str, str], Table] | None = None
     only_analyses: bool = False
     _datasets: set[str] = field(default_factory=set)
     _loaded: dict[str, Table] = field(default_factory=dict)
@@ -163,7 +166,8 @@ class ZetaSqlBigQuery:
             destination = f"{self.project}.answers.answer_{threading.get_ident()}"
             self.held[destination] = Held(table.columns, table)
             return Job("SELECT", destination, table)
-        analysis = self.engine.analyze(sql, self._tables(sql))
+        here = self._without_federation(sql)
+        analysis = self.engine.analyze(here, self._tables(here))
         if self.only_analyses and syntax.kind in {"merge", "delete"}:
             return Job(syntax.kind.upper(), _name(syntax["target_path"]), Table({}), 0)
         match syntax.kind:
@@ -260,12 +264,24 @@ class ZetaSqlBigQuery:
 
     def _run(self, sql: str) -> Table:
         with self._lock:
+            sql = self._without_federation(sql)
             tables = self._tables(sql)
             if self.only_analyses or _ASKS_FOR_COLUMNS.search(sql):
                 columns = self.engine.analyze(sql, tables).columns
                 nothing_wrong = [(0, False, False)] if tuple(columns) == _OF_A_TEST else []
                 return Table.of(columns, nothing_wrong)
             return self.engine.execute(sql, tables)
+
+    def _without_federation(self, sql: str) -> str:
+        """A statement that reads what the other database answers now from a table."""
+        return federated.replaced(sql, self._answered)
+
+    def _answered(self, connection: str, query: str) -> str:
+        assert self.external is not None, "no federated query was expected"
+        table = self.external(connection, query)
+        name = f"{self.project}.federated.answer_{len(self.held)}"
+        self.held[name] = Held(table.columns, table)
+        return f"`{name}`"
 
     def _table(self, name: str) -> Table:
         held = self.held[name]
