@@ -15,10 +15,11 @@ FIRST_DAY: Final = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def _of_every_task() -> dict[str, Any]:
+    settings = load_settings()
     return {
         "owner": "data_platform",
-        "retries": load_settings().airflow_retries,
-        "retry_delay": timedelta(seconds=30),
+        "retries": settings.airflow_retries,
+        "retry_delay": timedelta(seconds=settings.airflow_retry_seconds),
         "retry_exponential_backoff": True,
         "max_retry_delay": timedelta(minutes=10),
     }

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from threading import Thread
 from typing import IO, Any
 
@@ -105,28 +106,30 @@ class PbmOperator(BaseOperator):
 
     Args:
         arguments: The command and its options, templated.
-        keep: Which numbers of the JSON to keep; all if not given. Never what may be long.
+        then_remove: A file to remove when the command has done its work, templated.
     """
 
-    template_fields = ("arguments",)
+    template_fields = ("arguments", "then_remove")
 
     def __init__(
         self,
         *,
         arguments: Sequence[str],
-        keep: Sequence[str] | None = None,
+        then_remove: str | None = None,
         **kwargs: Any,  # noqa: ANN401  Airflow's own
     ) -> None:
         super().__init__(**kwargs)
         self.arguments = [*arguments]
-        self.keep = keep
+        self.then_remove = then_remove
         self._command: PbmCommand | None = None
 
     def execute(self, context: Any) -> dict[str, Any]:  # noqa: ANN401, ARG002
         """Run the command."""
         self._command = PbmCommand(self.arguments, self.log.info)
         result = self._command.run()
-        return {key: result[key] for key in self.keep} if self.keep else result
+        if self.then_remove is not None:
+            Path(self.then_remove).unlink(missing_ok=True)
+        return result
 
     def on_kill(self) -> None:
         """End the command with its task."""

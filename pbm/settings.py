@@ -113,6 +113,9 @@ class Settings(BaseSettings):
     airflow_retries: int = Field(
         default=3, ge=0, description="How often Airflow tries a task again that failed."
     )
+    airflow_retry_seconds: float = Field(
+        default=30, gt=0, description="How long before the first of these; then ever longer."
+    )
     airflow_deadlines: bool = Field(
         default=False, description="Whether Airflow tells people of runs that end too late."
     )
