@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import socket
 import subprocess
 import threading
@@ -10,6 +9,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -106,11 +106,14 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
         family += family[0].children(recursive=True)
     except psutil.NoSuchProcess:
         family = []
-    if process.poll() is None:
-        process.send_signal(signal.SIGINT)
+    for one in family:
+        # not SIGINT: a shell's background jobs ignore it, and so would what they start
+        with suppress(psutil.NoSuchProcess):
+            one.terminate()
     _, alive = psutil.wait_procs(family, timeout=_UNTIL_ENDED)
     for one in alive:
-        one.kill()
+        with suppress(psutil.NoSuchProcess):
+            one.kill()
     psutil.wait_procs(alive, timeout=5)
 
 

@@ -27,6 +27,7 @@ from orchestration import data_tests, dbt_project
 from orchestration.data_tests import DataTests
 from orchestration.dbt_project import DbtProject
 from orchestration.layers import Layer, layer_of
+from pbm.running import program
 from pbm.settings import load_settings
 
 PRODUCER: Final = "dbt_producer_watcher"
@@ -109,6 +110,8 @@ def transform(
         execution_config=ExecutionConfig(
             execution_mode=ExecutionMode.WATCHER if watches else ExecutionMode.LOCAL,
             invocation_mode=InvocationMode.DBT_RUNNER,
+            dbt_executable_path=program("dbt"),
+            setup_operator_args={"invocation_mode": InvocationMode.SUBPROCESS},
         ),
         render_config=RenderConfig(
             load_method=LoadMode.DBT_MANIFEST,

@@ -5,8 +5,7 @@ import os
 import shlex
 import subprocess
 import sys
-from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,9 @@ MAINTENANCE = "pbm_maintenance"
 
 @dataclass
 class AirflowPlatform(Platform):
-    """A platform whose environment is what ``pbm env`` exports."""
+    """A platform whose environment is what ``pbm env`` exports, and what its runs have said."""
+
+    logs: list[str] = field(default_factory=list)
 
     @property
     def airflow_home(self) -> Path:
@@ -76,23 +77,6 @@ class AirflowPlatform(Platform):
         )
         return int(count)
 
-    def dbt_nodes(self, dag_id: str) -> list[tuple[str, str, str]]:
-        """What dbt ran in the latest run of a DAG: node, start, end, as it reported them."""
-        found = self.airflow_rows(
-            "select key, value from xcom where dag_id = %s and key like '%%\\_dbt\\_event' and"
-            " run_id = (select run_id from dag_run where dag_id = %s order by id desc limit 1)",
-            dag_id,
-            dag_id,
-        )
-        return [
-            (
-                key.removesuffix("_dbt_event").replace("__", ".", 2),
-                event["start_time"],
-                event["finish_time"],
-            )
-            for key, event in found
-        ]
-
 
 def airflow_platform(services: dict[str, Any], folder: Path) -> AirflowPlatform:
     """A platform of its own, with Airflow made ready by ``pbm env``."""
@@ -108,11 +92,6 @@ def airflow_platform(services: dict[str, Any], folder: Path) -> AirflowPlatform:
         name, _, value = line.removeprefix("export ").partition("=")
         exported[name] = shlex.split(value)[0]
     return AirflowPlatform(plain.home, plain.dsn, {**env, **exported})
-
-
-def counted(nodes: list[tuple[str, str, str]]) -> Counter[str]:
-    """How often each node ran."""
-    return Counter(node for node, _, _ in nodes)
 
 
 PARSE = """
@@ -146,7 +125,7 @@ said = {
                 task.task_id: {
                     "kind": type(task).__name__,
                     "upstream": sorted(task.upstream_task_ids),
-                    "rule": str(task.trigger_rule),
+                    "rule": task.trigger_rule.value,
                     "retries": task.retries,
                     "backoff": bool(task.retry_exponential_backoff),
                     "tests": tests_of(task),

@@ -1,10 +1,11 @@
 """The pipelines at work: by `airflow dags test`, and under a scheduler while tasks are killed."""
 
 import json
-import signal
+import re
 import subprocess
 import time
 import urllib.request
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,7 +21,6 @@ from tests.orchestration.airflow_stack import (
     SURVEYS,
     AirflowPlatform,
     airflow_platform,
-    counted,
 )
 
 WHEN = "2026-11-20T00:00:00+00:00"
@@ -33,10 +33,12 @@ NOT_COMPARED = {"pbm_gold.ingestion_reconciliation"}
 def fresh(services: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> AirflowPlatform:
     """A fresh platform on which both pipelines ran once, as a person runs them."""
     platform = airflow_platform(services, tmp_path_factory.mktemp("fresh"))
+    logs = []
     for dag_id, conf in ((ORDERS, {"orders": ORDER_COUNT, "seed": SEED}), (SURVEYS, {})):
         done = platform.dags_test(dag_id, WHEN if dag_id == ORDERS else "", **conf)
         assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-6000:]
-    return platform
+        logs.append(done.stdout)
+    return replace(platform, logs=logs)
 
 
 def test_both_pipelines_succeed_on_a_fresh_stack(fresh: AirflowPlatform) -> None:
@@ -54,22 +56,35 @@ def test_both_pipelines_succeed_on_a_fresh_stack(fresh: AirflowPlatform) -> None
 
 def test_every_dbt_test_ran_once_and_none_before_its_models(fresh: AirflowPlatform) -> None:
     manifest = fresh.manifest
-    ran = [node for dag_id in (ORDERS, SURVEYS) for node in fresh.dbt_nodes(dag_id)]
+    began, ended = dbt_words(fresh)
     tests = {
-        unique_id: node["depends_on"]["nodes"]
-        for unique_id, node in manifest["nodes"].items()
+        node["name"]: node["depends_on"]["nodes"]
+        for node in manifest["nodes"].values()
         if node["resource_type"] == "test"
     }
-    times = counted(ran)
-    assert {one for one in times if one.startswith("test.")} == set(tests)
-    assert {one for one in times if one.startswith("unit_test.")} == set(manifest["unit_tests"])
-    assert set(times.values()) == {1}
-    ended = {node: end for node, _, end in ran}
-    started = {node: start for node, start, _ in ran}
-    for test, parents in tests.items():
+    units = {f"{test['model']}::{test['name']}" for test in manifest["unit_tests"].values()}
+    assert Counter(name for _, name in began if name in tests) == Counter(dict.fromkeys(tests, 1))
+    assert Counter(name for _, name in began if "::" in name) == Counter(dict.fromkeys(units, 1))
+    when = {name: line for line, name in began}
+    for name, parents in tests.items():
         for parent in parents:
-            if parent in ended:
-                assert ended[parent] <= started[test], (test, parent)
+            node = manifest["nodes"].get(parent)
+            if node is not None:
+                assert ended[f"{node['schema']}.{node['name']}"] < when[name], (name, parent)
+
+
+def dbt_words(platform: AirflowPlatform) -> tuple[list[tuple[int, str]], dict[str, int]]:
+    """When, in lines of the logs, each test began and each model and seed had been built."""
+    began, ended = [], {}
+    lines = [line for log in platform.logs for line in log.splitlines()]
+    for number, line in enumerate(lines):
+        if found := re.search(r" of \d+ START (?:unit_)?test (\S+) ", line):
+            began.append((number, found[1]))
+        elif found := re.search(
+            r" of \d+ OK (?:created|loaded) .*?(pbm_\w+\.\w+|survey_data\.\w+) ", line
+        ):
+            ended[found[1]] = number
+    return began, ended
 
 
 def test_nothing_of_a_patient_is_in_what_airflow_shows(fresh: AirflowPlatform) -> None:
@@ -86,6 +101,7 @@ def test_nothing_of_a_patient_is_in_what_airflow_shows(fresh: AirflowPlatform) -
     assert len(words) > ORDER_COUNT
     shown = "\n".join(
         [
+            *fresh.logs,
             *(path.read_text(errors="replace") for path in fresh.airflow_home.rglob("*.log")),
             *(str(row) for row in fresh.airflow_rows("select value::text from xcom")),
             *(
@@ -198,7 +214,7 @@ def scheduler(disturbed: AirflowPlatform) -> Iterator[Scheduler]:
         yield Scheduler(process, address, token)
     finally:
         family = psutil.Process(process.pid).children(recursive=True)
-        process.send_signal(signal.SIGINT)
+        process.terminate()
         process.wait(90)
         left = [one for one in family if one.is_running() and one.status() != "zombie"]
         assert left == []
