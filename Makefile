@@ -14,10 +14,10 @@ PYTHON ?= $(shell for p in python3.11 python3 python; do \
 	&& echo $$p && break; done)
 DEMO_ORDERS ?= 2000
 
-.PHONY: help setup demo test lint format bench docs lock clean
+.PHONY: help setup demo airflow composer-bundle test lint format bench docs lock clean
 
 help: ## List the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  \033[1mmake %-8s\033[0m %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  \033[1mmake %-15s\033[0m %s\n", $$1, $$2}'
 
 setup: $(READY) ## Install everything into .venv; quick when nothing changed
 
@@ -33,6 +33,12 @@ $(READY): requirements/dev.txt requirements/uv.txt pyproject.toml
 
 demo: setup ## Show the whole platform at work on 2,000 orders (DEMO_ORDERS=N for another number)
 	@$(BIN)/pbm demo --orders $(DEMO_ORDERS)
+
+airflow: setup ## Run Airflow on the local stack until Ctrl-C; prints how to log in
+	@$(BIN)/pbm airflow standalone
+
+composer-bundle: setup ## Build what a managed Airflow is given: DAGs, dbt project and manifest
+	@$(BIN)/pbm airflow bundle
 
 test: setup ## Run every check and test; the fast ones first
 	@tests/lint

@@ -5,12 +5,13 @@ from typing import Annotated
 
 import typer
 
-from benchmarks import ingestion, warehouse
+from benchmarks import ingestion, orchestration, warehouse
 
 
 def main(
     sections: Annotated[
-        list[str] | None, typer.Argument(help="ingestion, warehouse; everything if none is named.")
+        list[str] | None,
+        typer.Argument(help="ingestion, warehouse, orchestration; everything if none is named."),
     ] = None,
     events: Annotated[int, typer.Option(min=1000, help="Size of the ingestion run.")] = 100_000,
     backlog: Annotated[
@@ -27,12 +28,17 @@ def main(
     fewer_orders: Annotated[
         int, typer.Option(min=1000, help="Orders in the smaller warehouse, to see how it grows.")
     ] = 100_000,
+    pipeline_orders: Annotated[
+        int, typer.Option(min=100, help="Orders that Airflow's pipeline builds.")
+    ] = 50_000,
 ) -> None:
     """Measure speed as ratios against baselines of the same run."""
     if not sections or "ingestion" in sections:
         ingestion.run(events, backlog, file_backlog)
     if not sections or "warehouse" in sections:
         warehouse.run(orders, fewer_orders)
+    if not sections or "orchestration" in sections:
+        orchestration.run(pipeline_orders)
 
 
 if __name__ == "__main__":

@@ -171,7 +171,8 @@ def _opened_target(
 ) -> Iterator[Callable[["Sequence[SimulatedMessage]"], None]]:
     """Yield how to send a batch to the topic, a file or standard output."""
     if to == PUBSUB:
-        os.environ["PUBSUB_EMULATOR_HOST"] = Stack(settings).require_pubsub_emulator_host()
+        if not settings.on_google_cloud:
+            os.environ["PUBSUB_EMULATOR_HOST"] = Stack(settings).require_pubsub_emulator_host()
         from ingestion.publisher import OrdersPublisher
 
         publisher = OrdersPublisher(settings.topic_path)

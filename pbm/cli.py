@@ -89,9 +89,14 @@ def status(*, json: JsonOption = False) -> None:
 def env() -> None:
     """Print the export lines that point any tool at this stack: eval "$(pbm env)".
 
-    The pseudonym key is not among them: it stays in PBM_HOME, or in PBM_PSEUDONYM_KEY.
+    The pseudonym key is not among them: it stays in PBM_HOME, or in PBM_PSEUDONYM_KEY. What a
+    variable names is ready to be used: for the first call, Airflow makes its tables.
     """
-    console.print_exports(Stack(load_settings()).environment())
+    stack = Stack(load_settings())
+    variables = stack.environment()
+    for entry_point in entry_points(group="pbm.environment"):
+        variables |= entry_point.load()(stack)
+    console.print_exports(variables)
 
 
 @app.command(

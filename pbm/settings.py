@@ -2,7 +2,7 @@
 
 from functools import cache
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AliasChoices, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -19,6 +19,33 @@ def _none_if_blank(value: object) -> object:
 
 
 _BlankIsNone = BeforeValidator(_none_if_blank)
+
+
+class DataflowSettings(BaseSettings):
+    """The stream in production; read from the environment variables ``PBM_DATAFLOW_…``."""
+
+    model_config = SettingsConfigDict(env_prefix="PBM_DATAFLOW_", extra="ignore")
+
+    job_name: str = Field(
+        default="pbm-order-events", description="Name of the one streaming job; it is fixed."
+    )
+    region: str = Field(default="us-central1", description="Region of the job.")
+    template: Annotated[str | None, _BlankIsNone] = Field(
+        default=None, description="The Flex Template: gs://BUCKET/FOLDER/FILE.json."
+    )
+    pseudonym_key_secret: Annotated[str | None, _BlankIsNone] = Field(
+        default=None,
+        description="Secret of the pseudonym key: projects/P/secrets/NAME/versions/NUMBER.",
+    )
+    undeliverable_topic: Annotated[str | None, _BlankIsNone] = Field(
+        default=None, description="Topic for what no table takes: projects/P/topics/NAME."
+    )
+    service_account: Annotated[str | None, _BlankIsNone] = Field(
+        default=None, description="E-mail address of the account that the workers run as."
+    )
+    subnetwork: Annotated[str | None, _BlankIsNone] = Field(
+        default=None, description="Subnetwork of the workers, as an address or a path."
+    )
 
 
 class Settings(BaseSettings):
@@ -75,10 +102,42 @@ class Settings(BaseSettings):
         default="orders-topic-sub", description="Subscription that ingestion reads."
     )
 
+    dbt_target: Literal["local", "prod"] = Field(
+        default="local",
+        description="Where the platform runs: local is PostgreSQL, prod is Google Cloud.",
+    )
+    dbt_project_dir: Path = Field(
+        default=PROJECT_ROOT,
+        description="The dbt project that Airflow runs, with the manifest that was made of it.",
+    )
+    dbt_execution_mode: Literal["watcher", "local"] = Field(
+        default="watcher",
+        description="How Airflow runs dbt: once for a layer, or once for each model.",
+    )
+    airflow_database: Annotated[SecretStr | None, _BlankIsNone] = Field(
+        default=None,
+        description="SQLAlchemy's address of Airflow's database instead of one on the stack.",
+    )
+    airflow_retries: int = Field(
+        default=3, ge=0, description="How often Airflow tries a task again that failed."
+    )
+    airflow_retry_seconds: float = Field(
+        default=30, gt=0, description="How long before the first of these; then ever longer."
+    )
+    airflow_deadlines: bool = Field(
+        default=False, description="Whether Airflow tells people of runs that end too late."
+    )
+    dataflow: DataflowSettings = Field(default_factory=DataflowSettings)
+
     @property
     def is_default_home(self) -> bool:
         """Whether the state lies in the project itself, where plain ``dbt`` finds it."""
         return self.home.resolve() == DEFAULT_HOME
+
+    @property
+    def on_google_cloud(self) -> bool:
+        """Whether the platform runs on Google Cloud, rather than on this machine."""
+        return self.dbt_target == "prod"
 
     @property
     def topic_path(self) -> str:

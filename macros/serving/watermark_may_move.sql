@@ -2,13 +2,15 @@
     Whether this build vouches for what it built: it runs every data test of
     what the model depends on, and dbt skips the model if one of them fails.
     A build of a part, or `dbt run`, does not; whoever ran the tests by other
-    means says so with the variable.
+    means says so, with the variable or in the environment: a variable on the
+    command line makes dbt read the whole project again.
 -#}
 {% macro watermark_may_move() %}
     {% if not execute or flags.EMPTY %}
         {{ return(false) }}
     {% endif %}
-    {% if var('serving_watermark_moves') %}
+    {% if var('serving_watermark_moves')
+        or env_var('PBM_SERVING_WATERMARK_MOVES', '') == 'true' %}
         {{ return(true) }}
     {% endif %}
     {% for test in data_tests_before(model) %}
