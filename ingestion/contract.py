@@ -30,6 +30,7 @@ from ingestion.events import (
 )
 from ingestion.sinks import REFUSED
 from pbm.errors import CheckFailedError
+from pbm.privacy import DIRECT, QUASI
 from pbm.settings import PROJECT_ROOT
 
 FOLDER: Final = PROJECT_ROOT / "infra" / "contract"
@@ -45,7 +46,7 @@ class Column(NamedTuple):
         description: For the dbt sources; empty where a doc block of the column's name says it.
         values: All values that it may have, where they are listed.
         default: Its default as SQL of both warehouses, where it has one.
-        contains_phi: Whether its values may identify a patient.
+        privacy: What it tells about a patient, a class of ``pbm.privacy``.
     """
 
     name: str
@@ -54,7 +55,7 @@ class Column(NamedTuple):
     description: str = ""
     values: tuple[str, ...] = ()
     default: str = ""
-    contains_phi: bool = False
+    privacy: str = "none"
 
 
 class Table(NamedTuple):
@@ -86,11 +87,11 @@ TABLES: Final = (
         "it came. Append-only: an event that a source sent twice is two rows.",
         (
             Column("message_id", "text"),
-            Column("event_id", "text"),
+            Column("event_id", "text", privacy=QUASI),
             Column("event_type", "text", values=tuple(EVENT_TYPES)),
-            Column("order_id", "text"),
-            Column("event_timestamp", "timestamp"),
-            Column("patient_key", "text", is_required=False),
+            Column("order_id", "text", privacy=QUASI),
+            Column("event_timestamp", "timestamp", privacy=QUASI),
+            Column("patient_key", "text", is_required=False, privacy=QUASI),
             Column("patient_key_version", "integer", is_required=False),
             Column("schema_version", "integer"),
             Column("source_system", "text", is_required=False),
@@ -98,16 +99,17 @@ TABLES: Final = (
                 "attributes",
                 "json",
                 description="The message's Pub/Sub attributes, a JSON object. The payload wins "
-                "where they differ.",
+                "where they differ. A source may write anything into them.",
+                privacy=DIRECT,
             ),
             Column(
                 "payload",
                 "text",
                 description="The message as it was received, one JSON object. It names the "
                 "patient.",
-                contains_phi=True,
+                privacy=DIRECT,
             ),
-            Column("publish_time", "timestamp"),
+            Column("publish_time", "timestamp", privacy=QUASI),
             Column("ingested_at", "timestamp", default="now"),
         ),
         loaded_at="ingested_at",
@@ -125,10 +127,14 @@ TABLES: Final = (
                 "payload_base64",
                 "text",
                 description="The message's bytes, base64. They may name a patient.",
-                contains_phi=True,
+                privacy=DIRECT,
             ),
             Column(
-                "attributes", "json", description="The message's Pub/Sub attributes, a JSON object."
+                "attributes",
+                "json",
+                description="The message's Pub/Sub attributes, a JSON object. A source may write "
+                "anything into them.",
+                privacy=DIRECT,
             ),
             Column(
                 "error_type",
@@ -419,17 +425,15 @@ def _freshness(table: Table) -> list[str]:
 
 def _source_column(column: Column, *, is_key: bool) -> list[str]:
     data_type = "json" if column.type == "json" else f"*{column.type}"
-    lines = [f"          - name: {column.name}", f"            data_type: {data_type}"]
+    lines = [
+        f"          - name: {column.name}",
+        f"            config: {{meta: {{privacy: {column.privacy}}}}}",
+        f"            data_type: {data_type}",
+    ]
     if column.description:
         lines += ["            description: >", *_folded(column.description, 14)]
     else:
         lines.append(f"            description: \"{{{{ doc('{column.name}') }}}}\"")
-    if column.contains_phi:
-        lines += [
-            "            config:",
-            "              meta:",
-            "                contains_phi: true",
-        ]
     tests = ["unique"] if is_key else []
     tests += ["not_null"] if column.is_required else []
     if tests or column.values:
