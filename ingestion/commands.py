@@ -15,7 +15,12 @@ import typer
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from ingestion import contract_commands, dead_letter_commands, reconcile_commands
+from ingestion import (
+    contract_commands,
+    dead_letter_commands,
+    privacy_commands,
+    reconcile_commands,
+)
 from ingestion.manifests import PUBSUB, Sending
 from pbm import console
 from pbm.errors import InputError, UsageError
@@ -42,6 +47,7 @@ def register(app: typer.Typer) -> None:
     app.command(context_settings=beam_options)(ingest)
     app.add_typer(dead_letter_commands.app, name="dead-letters")
     reconcile_commands.register(app)
+    privacy_commands.register(app)
     app.add_typer(contract_commands.contract_app, name="contract")
 
 

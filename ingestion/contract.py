@@ -8,12 +8,15 @@ change that would break a reader unless it is told that the change is meant.
   refuses what silver could still read (a number with blanks around it), so that it is for
   publishers that promise the canonical form.
 * ``infra/contract/bronze_postgres.sql``, ``bronze_bigquery.sql``: the bronze tables.
+* ``infra/contract/bronze_bigquery.json``: what ingestion writes in BigQuery, for Terraform.
 * ``models/bronze/_bronze.yml``: bronze as dbt sources.
 * ``infra/contract/order_event.contract.json``: what readers rely on, to compare a change with.
 """
 
 import json
+import typing
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -28,7 +31,9 @@ from ingestion.events import (
     Field,
     Kind,
 )
+from ingestion.live import Pane
 from ingestion.sinks import REFUSED
+from ingestion.suppression import ERASED
 from pbm.errors import CheckFailedError
 from pbm.privacy import DIRECT, QUASI
 from pbm.settings import PROJECT_ROOT
@@ -140,8 +145,9 @@ TABLES: Final = (
                 "error_type",
                 "text",
                 description="The first reason for which it was refused: the contract's, or "
-                f"`{REFUSED}` where only the warehouse would not take it.",
-                values=(*ErrorType, REFUSED),
+                f"`{REFUSED}` where only the warehouse would not take it, or `{ERASED}` where "
+                "the patient was erased and nothing of the message is kept.",
+                values=(*ErrorType, REFUSED, ERASED),
             ),
             Column(
                 "error_message",
@@ -360,6 +366,49 @@ def bigquery_ddl() -> str:
     return "\n\n".join(statements) + "\n"
 
 
+_MODES: Final = {True: "REQUIRED", False: "NULLABLE"}
+_PANE_TYPES: Final = {str: "STRING", int: "INT64", datetime: "TIMESTAMP"}
+
+
+def bigquery_tables() -> str:
+    """The tables that ingestion writes, as Terraform makes them, policy tags apart."""
+    tables: dict[str, Any] = {}
+    for table in TABLES:
+        schema = []
+        for column in table.columns:
+            field: dict[str, Any] = {
+                "name": column.name,
+                "type": _BIGQUERY_TYPES[column.type],
+                "mode": _MODES[column.is_required],
+            }
+            if column.description:
+                field["description"] = column.description
+            if column.default:
+                default = {"now": "CURRENT_TIMESTAMP()"}.get(column.default, column.default)
+                field["defaultValueExpression"] = default
+            schema.append(field)
+        tables[f"pbm_bronze.{table.name}"] = {
+            "description": table.description,
+            "partitioned_by": table.loaded_at,
+            "clustering": [table.cluster_by],
+            "schema": schema,
+        }
+    panes = []
+    for name, hint in typing.get_type_hints(Pane).items():
+        kinds = set(typing.get_args(hint)) or {hint}
+        (kind,) = kinds - {type(None)}
+        mode = _MODES[type(None) not in kinds]
+        panes.append({"name": name, "type": _PANE_TYPES[kind], "mode": mode})
+    panes.append({"name": "emitted_at", "type": "TIMESTAMP", "mode": "REQUIRED"})
+    tables["pbm_speed.live_order_metrics"] = {
+        "description": "One row per pane: how many more events of one kind a minute has.",
+        "partitioned_by": "emitted_at",
+        "clustering": ["event_type"],
+        "schema": panes,
+    }
+    return json.dumps(tables, indent=2) + "\n"
+
+
 def dbt_sources() -> str:
     """Bronze as dbt sources, with freshness and tests."""
     lines = [
@@ -481,7 +530,7 @@ def promises() -> dict[str, Any]:
     return {
         "required_fields": list(REQUIRED_FIELDS),
         "max_id_length": MAX_ID_LENGTH,
-        "error_types": [*ErrorType, REFUSED],
+        "error_types": [*ErrorType, REFUSED, ERASED],
         "event_types": {name: event(event_type) for name, event_type in EVENT_TYPES.items()},
         "tables": {
             table.name: {
@@ -523,6 +572,7 @@ FILES: Final[Mapping[Path, Callable[[], str]]] = {
     FOLDER / "order_event.proto": proto,
     FOLDER / "bronze_postgres.sql": postgres_ddl,
     FOLDER / "bronze_bigquery.sql": bigquery_ddl,
+    FOLDER / "bronze_bigquery.json": bigquery_tables,
     PROJECT_ROOT / "models" / "bronze" / "_bronze.yml": dbt_sources,
     _PROMISES: lambda: json.dumps(promises(), indent=2) + "\n",
 }

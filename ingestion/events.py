@@ -483,6 +483,16 @@ def live_labels(event_type: str, payload: str) -> tuple[str | None, str | None]:
     return state, status
 
 
+def patient_id_of(payload: str) -> str | None:
+    """Return the text of the patient id that an accepted payload names, if it names one.
+
+    Args:
+        payload: The payload of an accepted message.
+    """
+    data = _read_envelope(payload.encode())[1].get("data")
+    return _patient_id(data) if isinstance(data, dict) else None
+
+
 _WITH_PATIENT: Final = frozenset(
     name for name, kind in EVENT_TYPES.items() if any(f.name == "patient" for f in kind.fields)
 )

@@ -15,6 +15,14 @@ begin
     end loop;
 end
 $$;
+do $$
+begin
+    grant pg_read_all_stats to pbm_privacy_officer;
+exception
+    when insufficient_privilege then
+        raise notice 'this user may not grant pg_read_all_stats to pbm_privacy_officer: an administrator has to';
+end;
+$$;
 
 -- pbm_bronze
 revoke all on schema pbm_bronze from pbm_loader, pbm_transformer, pbm_reporter, pbm_survey_reader, pbm_operator, pbm_privacy_officer;

@@ -69,6 +69,16 @@ begin
 end
 $$;"""
 
+_MEMBER: Final = """\
+do $$
+begin
+    grant {other} to {role};
+exception
+    when insufficient_privilege then
+        raise notice 'this user may not grant {other} to {role}: an administrator has to';
+end;
+$$;"""
+
 # in a schema that has tables of migrations too
 _GRANT_ON_MADE: Final = """\
 do $$
@@ -102,6 +112,7 @@ class Role(BaseModel):
     creates_in: list[str] = Field(default_factory=list)
     changes_models: list[str] = Field(default_factory=list)
     writes: dict[str, list[str]] = Field(default_factory=dict)
+    member_of: list[str] = Field(default_factory=list)
 
 
 class RolesFile(BaseModel):
@@ -197,6 +208,9 @@ class Privacy:
     def _grant_lines(self) -> Iterator[str]:
         yield _GRANTS_HEAD
         yield _CREATE_ROLES.format(roles=", ".join(f"'{name}'" for name in self.roles))
+        for name, role in self.roles.items():
+            for other in role.member_of:
+                yield _MEMBER.format(other=other, role=name)
         everybody = ", ".join(self.roles)
         others = ", ".join(name for name in self.roles if name != _OWNER)
         owned = set(self.roles[_OWNER].owns)

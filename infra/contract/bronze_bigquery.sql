@@ -23,7 +23,7 @@ CREATE TABLE IF NOT EXISTS pbm_bronze.dead_letter_orders (
   message_id STRING NOT NULL,
   payload_base64 STRING NOT NULL OPTIONS (description = "The message's bytes, base64. They may name a patient."),
   attributes JSON NOT NULL OPTIONS (description = "The message's Pub/Sub attributes, a JSON object. A source may write anything into them."),
-  error_type STRING NOT NULL OPTIONS (description = "The first reason for which it was refused: the contract's, or `refused_by_warehouse` where only the warehouse would not take it."),
+  error_type STRING NOT NULL OPTIONS (description = "The first reason for which it was refused: the contract's, or `refused_by_warehouse` where only the warehouse would not take it, or `patient_erased` where the patient was erased and nothing of the message is kept."),
   error_message STRING NOT NULL OPTIONS (description = "The reason in words, with the name of the field."),
   publish_time TIMESTAMP NOT NULL,
   failed_at TIMESTAMP DEFAULT CURRENT_TIMESTAMP() NOT NULL OPTIONS (description = "When it was refused."),

@@ -540,6 +540,36 @@ def test_exposures_stand_on_gold_and_serving(project: Project) -> None:
     assert views == EXCEPTIONS["a view behind an exposure"]
 
 
+def test_a_slim_build_selects_what_changed_and_what_follows(
+    project: Project, tmp_path: Path
+) -> None:
+    """The selection of infra/cloudbuild/dbt-slim.yaml, on a state in which one model was another."""
+    text = (PROJECT_ROOT / "infra" / "cloudbuild" / "dbt-slim.yaml").read_text()
+    (build,) = re.findall(r"dbt build (.*)", text)
+    assert "--defer --state state" in build
+    manifest = json.loads((project.artifacts / "target" / "manifest.json").read_text())
+    manifest["nodes"][f"model.{dbt_manifest.PROJECT}.daily_order_summary"]["raw_code"] += " "
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / "manifest.json").write_text(json.dumps(manifest))
+    (tmp_path / "profiles.yml").write_text((PROJECT_ROOT / "profiles.yml.example").read_text())
+    done = subprocess.run(
+        [
+            *(program("dbt"), "--quiet", "ls", "--select", *re.findall(r"--select (\S+)", build)),
+            *("--state", str(tmp_path / "state"), "--resource-type", "model", "--output", "name"),
+            *("--target", "prod", "--profiles-dir", str(tmp_path)),
+            *("--target-path", str(tmp_path / "target"), "--log-path", str(tmp_path)),
+        ],
+        cwd=PROJECT_ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    chosen = set(done.stdout.split())
+    assert {"daily_order_summary", "serving_watermark"} <= chosen
+    assert not chosen & {"fact_order_lifecycle", "stg_order_events", "dim_patients"}
+
+
 # ---------------------------------------------------------------------- exceptions
 
 
