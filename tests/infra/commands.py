@@ -1,7 +1,7 @@
 """Commands in documents and builds: whether what they name exists.
 
-`pbm` and `dbt` are asked themselves, `make` by its targets, `gcloud` by the tree of commands that it
-ships for completion, where it is installed.
+`pbm` and `dbt` are asked themselves, `make` by its targets, `gcloud` by the tree of commands
+that it ships for completion, where it is installed.
 """
 
 import functools

@@ -543,7 +543,7 @@ def test_exposures_stand_on_gold_and_serving(project: Project) -> None:
 def test_a_slim_build_selects_what_changed_and_what_follows(
     project: Project, tmp_path: Path
 ) -> None:
-    """The selection of infra/cloudbuild/dbt-slim.yaml, on a state in which one model was another."""
+    """What infra/cloudbuild/dbt-slim.yaml selects, on a state in which one model was another."""
     text = (PROJECT_ROOT / "infra" / "cloudbuild" / "dbt-slim.yaml").read_text()
     (build,) = re.findall(r"dbt build (.*)", text)
     assert "--defer --state state" in build
