@@ -81,12 +81,6 @@ resource "google_composer_environment" "airflow" {
         max_count  = var.max_workers
       }
     }
-
-    recovery_config {
-      scheduled_snapshots_config {
-        enabled = false
-      }
-    }
   }
 
   depends_on = [google_project_iam_member.composer_worker]

@@ -213,7 +213,7 @@ resource "google_bigquery_datapolicy_data_policy_iam_member" "looker" {
 
 # why: a pull request's slim build reads what it does not build itself (staging only, synthetic)
 resource "google_bigquery_dataset_iam_member" "ci" {
-  for_each = var.is_synthetic ? local.datasets : {}
+  for_each = { for name, what in local.datasets : name => what if var.is_synthetic }
 
   project    = var.project_id
   dataset_id = google_bigquery_dataset.layer[each.key].dataset_id
@@ -223,7 +223,7 @@ resource "google_bigquery_dataset_iam_member" "ci" {
 
 # why: it parses payloads, as dbt does (staging only, synthetic)
 resource "google_data_catalog_policy_tag_iam_member" "ci" {
-  for_each = var.is_synthetic ? google_data_catalog_policy_tag.class : {}
+  for_each = { for name, tag in google_data_catalog_policy_tag.class : name => tag if var.is_synthetic }
 
   policy_tag = each.value.name
   role       = "roles/datacatalog.categoryFineGrainedReader"
