@@ -8,7 +8,7 @@ writes it anew; a test fails when it is stale or a licence is not known.
 import re
 from importlib import metadata
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from tests.conftest import PROJECT_ROOT
 
@@ -57,7 +57,7 @@ def locked(name: str) -> list[str]:
 def licence(package: str) -> tuple[str, str] | None:
     """A package's version and licence; None where it is not installed (other systems' packages)."""
     try:
-        about = metadata.metadata(package)
+        about: Any = metadata.metadata(package)
     except metadata.PackageNotFoundError:
         return None
     said = about.get("License-Expression") or ""

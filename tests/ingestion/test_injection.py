@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from ingestion.events import DeadLetter, Message, Pseudonymiser, check_message
 from pbm.logs import JsonFormatter
@@ -111,8 +112,11 @@ def test_the_largest_message_costs_bounded_memory_and_time(data: bytes) -> None:
 
 def test_a_secret_is_in_no_error_and_no_text_of_the_settings(platform: Platform) -> None:
     secret = "not-32-bytes-Tr0ub4dor"
-    settings = Settings(pseudonym_key=secret, suppression_key=secret,
-                        postgres_dsn=f"postgresql://u:{secret}@h/d")  # fmt: skip
+    settings = Settings(
+        pseudonym_key=SecretStr(secret),
+        suppression_key=SecretStr(secret),
+        postgres_dsn=SecretStr(f"postgresql://u:{secret}@h/d"),
+    )
     assert secret not in repr(settings) + str(settings) + settings.model_dump_json()
     for variable, value, command in (
         ("PBM_PSEUDONYM_KEY", secret, ("pseudonyms", "rotate")),
