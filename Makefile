@@ -14,7 +14,7 @@ PYTHON ?= $(shell for p in python3.11 python3 python; do \
 	&& echo $$p && break; done)
 DEMO_ORDERS ?= 2000
 
-.PHONY: help setup demo airflow composer-bundle test lint format bench docs lock clean
+.PHONY: help setup demo airflow composer-bundle test lint format generate bench docs lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  \033[1mmake %-15s\033[0m %s\n", $$1, $$2}'
@@ -50,6 +50,12 @@ lint: setup ## Check style and types: ruff, mypy, sqlfluff on both dialects, dbt
 format: setup ## Put Python into its standard form
 	@$(BIN)/ruff check --fix --quiet . && $(BIN)/ruff format --quiet .
 
+generate: setup ## Write anew every file that is made from others: contract, privacy, tables in docs/
+	@$(BIN)/pbm contract write && $(BIN)/pbm privacy write && $(BIN)/pbm dictionary write
+	@$(BIN)/python -m tests.infra.access_table
+	@$(BIN)/python -m tests.infra.licences
+	@$(BIN)/python -m tests.infra.cost
+
 bench: setup ## Measure speed against baselines of the same run; writes docs/benchmarks.md
 	@$(BIN)/python -m benchmarks
 
@@ -63,6 +69,10 @@ lock: setup ## Compile requirements/ anew from pyproject.toml
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	  --extra ingestion --constraint requirements/dev.txt --output-file requirements/dataflow.txt \
 	  pyproject.toml
+	@for pair in dashboards:dashboard transform:dbt; do \
+	  $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+	    --extra $${pair%:*} --constraint requirements/dev.txt \
+	    --output-file requirements/$${pair#*:}.txt pyproject.toml; done
 	@echo uv | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	  --no-header --upgrade --output-file requirements/uv.txt -
 

@@ -26,6 +26,7 @@ from ingestion.pipeline import IngestOrders, ThroughSink
 from ingestion.runs import IngestRun
 from ingestion.sinks import Landed, LandedChunk, PostgresSink
 from ingestion.sources import FileSource
+from ingestion.suppression import load_hasher
 from pbm import warehouse
 from pbm.errors import ServiceError
 from pbm.settings import load_settings
@@ -122,7 +123,7 @@ class CommittingSink:
 @functools.cache
 def _sink() -> PostgresSink:
     """One connection for each process, which lives on the worker between its bundles."""
-    return PostgresSink(Stack(load_settings()).require_postgres_dsn())
+    return PostgresSink(Stack(load_settings()).require_postgres_dsn(), load_hasher)
 
 
 def open_sink(run_id: UUID) -> CommittingSink:

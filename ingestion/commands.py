@@ -18,6 +18,7 @@ from rich.table import Table
 from ingestion import (
     contract_commands,
     dead_letter_commands,
+    privacy_commands,
     reconcile_commands,
     survey_commands,
 )
@@ -49,6 +50,7 @@ def register(app: typer.Typer) -> None:
     generate_app.command("surveys")(survey_commands.generate_surveys)
     app.add_typer(survey_commands.app, name="surveys")
     reconcile_commands.register(app)
+    privacy_commands.register(app)
     app.add_typer(contract_commands.contract_app, name="contract")
 
 

@@ -8,12 +8,15 @@ change that would break a reader unless it is told that the change is meant.
   refuses what silver could still read (a number with blanks around it), so that it is for
   publishers that promise the canonical form.
 * ``infra/contract/bronze_postgres.sql``, ``bronze_bigquery.sql``: the bronze tables.
+* ``infra/contract/bronze_bigquery.json``: what ingestion writes in BigQuery, for Terraform.
 * ``models/bronze/_bronze.yml``: bronze as dbt sources.
 * ``infra/contract/order_event.contract.json``: what readers rely on, to compare a change with.
 """
 
 import json
+import typing
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -28,8 +31,11 @@ from ingestion.events import (
     Field,
     Kind,
 )
+from ingestion.live import Pane
 from ingestion.sinks import REFUSED
+from ingestion.suppression import ERASED
 from pbm.errors import CheckFailedError
+from pbm.privacy import DIRECT, QUASI
 from pbm.settings import PROJECT_ROOT
 
 FOLDER: Final = PROJECT_ROOT / "infra" / "contract"
@@ -45,7 +51,7 @@ class Column(NamedTuple):
         description: For the dbt sources; empty where a doc block of the column's name says it.
         values: All values that it may have, where they are listed.
         default: Its default as SQL of both warehouses, where it has one.
-        contains_phi: Whether its values may identify a patient.
+        privacy: What it tells about a patient, a class of ``pbm.privacy``.
     """
 
     name: str
@@ -54,7 +60,7 @@ class Column(NamedTuple):
     description: str = ""
     values: tuple[str, ...] = ()
     default: str = ""
-    contains_phi: bool = False
+    privacy: str = "none"
 
 
 class Table(NamedTuple):
@@ -86,11 +92,11 @@ TABLES: Final = (
         "it came. Append-only: an event that a source sent twice is two rows.",
         (
             Column("message_id", "text"),
-            Column("event_id", "text"),
+            Column("event_id", "text", privacy=QUASI),
             Column("event_type", "text", values=tuple(EVENT_TYPES)),
-            Column("order_id", "text"),
-            Column("event_timestamp", "timestamp"),
-            Column("patient_key", "text", is_required=False),
+            Column("order_id", "text", privacy=QUASI),
+            Column("event_timestamp", "timestamp", privacy=QUASI),
+            Column("patient_key", "text", is_required=False, privacy=QUASI),
             Column("patient_key_version", "integer", is_required=False),
             Column("schema_version", "integer"),
             Column("source_system", "text", is_required=False),
@@ -98,16 +104,17 @@ TABLES: Final = (
                 "attributes",
                 "json",
                 description="The message's Pub/Sub attributes, a JSON object. The payload wins "
-                "where they differ.",
+                "where they differ. A source may write anything into them.",
+                privacy=DIRECT,
             ),
             Column(
                 "payload",
                 "text",
                 description="The message as it was received, one JSON object. It names the "
                 "patient.",
-                contains_phi=True,
+                privacy=DIRECT,
             ),
-            Column("publish_time", "timestamp"),
+            Column("publish_time", "timestamp", privacy=QUASI),
             Column("ingested_at", "timestamp", default="now"),
         ),
         loaded_at="ingested_at",
@@ -125,17 +132,22 @@ TABLES: Final = (
                 "payload_base64",
                 "text",
                 description="The message's bytes, base64. They may name a patient.",
-                contains_phi=True,
+                privacy=DIRECT,
             ),
             Column(
-                "attributes", "json", description="The message's Pub/Sub attributes, a JSON object."
+                "attributes",
+                "json",
+                description="The message's Pub/Sub attributes, a JSON object. A source may write "
+                "anything into them.",
+                privacy=DIRECT,
             ),
             Column(
                 "error_type",
                 "text",
                 description="The first reason for which it was refused: the contract's, or "
-                f"`{REFUSED}` where only the warehouse would not take it.",
-                values=(*ErrorType, REFUSED),
+                f"`{REFUSED}` where only the warehouse would not take it, or `{ERASED}` where "
+                "the patient was erased and nothing of the message is kept.",
+                values=(*ErrorType, REFUSED, ERASED),
             ),
             Column(
                 "error_message",
@@ -354,6 +366,49 @@ def bigquery_ddl() -> str:
     return "\n\n".join(statements) + "\n"
 
 
+_MODES: Final = {True: "REQUIRED", False: "NULLABLE"}
+_PANE_TYPES: Final = {str: "STRING", int: "INT64", datetime: "TIMESTAMP"}
+
+
+def bigquery_tables() -> str:
+    """The tables that ingestion writes, as Terraform makes them, policy tags apart."""
+    tables: dict[str, Any] = {}
+    for table in TABLES:
+        schema = []
+        for column in table.columns:
+            field: dict[str, Any] = {
+                "name": column.name,
+                "type": _BIGQUERY_TYPES[column.type],
+                "mode": _MODES[column.is_required],
+            }
+            if column.description:
+                field["description"] = column.description
+            if column.default:
+                default = {"now": "CURRENT_TIMESTAMP()"}.get(column.default, column.default)
+                field["defaultValueExpression"] = default
+            schema.append(field)
+        tables[f"pbm_bronze.{table.name}"] = {
+            "description": table.description,
+            "partitioned_by": table.loaded_at,
+            "clustering": [table.cluster_by],
+            "schema": schema,
+        }
+    panes = []
+    for name, hint in typing.get_type_hints(Pane).items():
+        kinds = set(typing.get_args(hint)) or {hint}
+        (kind,) = kinds - {type(None)}
+        mode = _MODES[type(None) not in kinds]
+        panes.append({"name": name, "type": _PANE_TYPES[kind], "mode": mode})
+    panes.append({"name": "emitted_at", "type": "TIMESTAMP", "mode": "REQUIRED"})
+    tables["pbm_speed.live_order_metrics"] = {
+        "description": "One row per pane: how many more events of one kind a minute has.",
+        "partitioned_by": "emitted_at",
+        "clustering": ["event_type"],
+        "schema": panes,
+    }
+    return json.dumps(tables, indent=2) + "\n"
+
+
 def dbt_sources() -> str:
     """Bronze as dbt sources, with freshness and tests."""
     lines = [
@@ -428,17 +483,15 @@ def _freshness(table: Table) -> list[str]:
 
 def _source_column(column: Column, *, is_key: bool) -> list[str]:
     data_type = "json" if column.type == "json" else f"*{column.type}"
-    lines = [f"          - name: {column.name}", f"            data_type: {data_type}"]
+    lines = [
+        f"          - name: {column.name}",
+        f"            config: {{meta: {{privacy: {column.privacy}}}}}",
+        f"            data_type: {data_type}",
+    ]
     if column.description:
         lines += ["            description: >", *_folded(column.description, 14)]
     else:
         lines.append(f"            description: \"{{{{ doc('{column.name}') }}}}\"")
-    if column.contains_phi:
-        lines += [
-            "            config:",
-            "              meta:",
-            "                contains_phi: true",
-        ]
     tests = ["unique"] if is_key else []
     tests += ["not_null"] if is_key and column.is_required else []
     if tests or column.values:
@@ -486,7 +539,7 @@ def promises() -> dict[str, Any]:
     return {
         "required_fields": list(REQUIRED_FIELDS),
         "max_id_length": MAX_ID_LENGTH,
-        "error_types": [*ErrorType, REFUSED],
+        "error_types": [*ErrorType, REFUSED, ERASED],
         "event_types": {name: event(event_type) for name, event_type in EVENT_TYPES.items()},
         "tables": {
             table.name: {
@@ -528,6 +581,7 @@ FILES: Final[Mapping[Path, Callable[[], str]]] = {
     FOLDER / "order_event.proto": proto,
     FOLDER / "bronze_postgres.sql": postgres_ddl,
     FOLDER / "bronze_bigquery.sql": bigquery_ddl,
+    FOLDER / "bronze_bigquery.json": bigquery_tables,
     PROJECT_ROOT / "models" / "bronze" / "_bronze.yml": dbt_sources,
     _PROMISES: lambda: json.dumps(promises(), indent=2) + "\n",
 }

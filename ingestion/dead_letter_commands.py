@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from ingestion.dead_letters import REASONS, DeadLetters, Full, Listed, Replayed, Selection
+from ingestion.suppression import ERASED
 from pbm import console
 from pbm.errors import InputError, UsageError
 from pbm.logs import log_to
@@ -167,7 +168,8 @@ def replay(
     selection = Selection(_known(reason), ids)
     with _opened(settings) as letters:
         letters.require(ids)
-        before = letters.by_reason(selection)
+        # of a patient who was erased there is nothing to send
+        before = [one for one in letters.by_reason(selection) if one.error_type != ERASED]
         total = sum(count.dead_letters for count in before)
         fresh = sum(count.not_replayed for count in before)
         wanted = total if again else fresh

@@ -16,11 +16,12 @@ from psycopg.rows import class_row
 
 from ingestion.events import ErrorType
 from ingestion.sinks import REFUSED
+from ingestion.suppression import ERASED
 from pbm import warehouse
 from pbm.errors import InputError
 
-REASONS: Final = (*(reason.value for reason in ErrorType), REFUSED)
-"""Every reason of a dead letter: the contract's, then the warehouse's own."""
+REASONS: Final = (*(reason.value for reason in ErrorType), REFUSED, ERASED)
+"""Every reason of a dead letter: the contract's, the warehouse's own, and erasure."""
 
 _Row = TypeVar("_Row")
 
@@ -65,6 +66,7 @@ _SELECTED: Final = """
 # A row that this replay marks, or that fails again because of it, is later than its start.
 _TO_REPLAY: Final = f"""
     {_SELECTED}
+    and error_type <> '{ERASED}'
     and failed_at <= %(started)s
     and (replay_count = 0 or (%(again)s and replayed_at < %(started)s))
     and message_id <> all(%(refused)s)

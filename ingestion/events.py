@@ -13,7 +13,6 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from itertools import accumulate
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple, NoReturn
 
@@ -483,6 +482,16 @@ def live_labels(event_type: str, payload: str) -> tuple[str | None, str | None]:
     return state, status
 
 
+def patient_id_of(payload: str) -> str | None:
+    """Return the text of the patient id that an accepted payload names, if it names one.
+
+    Args:
+        payload: The payload of an accepted message.
+    """
+    data = _read_envelope(payload.encode())[1].get("data")
+    return _patient_id(data) if isinstance(data, dict) else None
+
+
 _WITH_PATIENT: Final = frozenset(
     name for name, kind in EVENT_TYPES.items() if any(f.name == "patient" for f in kind.fields)
 )
@@ -520,8 +529,9 @@ _DECODER: Final = json.JSONDecoder(
     parse_int=str.encode, parse_float=str.encode, parse_constant=_refuse_constant
 )
 
-_NOT_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
-_BRACKET_STEPS: Final = tuple({"[": 1, "{": 1, "]": -1, "}": -1}.get(chr(b), 0) for b in range(256))
+# Once every escaped quote is out of the way; a string may have no end
+_BRACKETS_AND_STRINGS: Final = re.compile(rb'"[^"]*"?|[\[\]{}]')
+_BRACKET_STEPS: Final = {b"[": 1, b"{": 1, b"]": -1, b"}": -1}
 
 # Once every escaped backslash is out of the way: U+0000, a high surrogate without a low one after
 # it, or a low one without a high one before it. All start with `\u`, which is quick to look for.
@@ -576,9 +586,12 @@ def _is_too_deep(data: bytes) -> bool:
 
     Exact up to the first error in the JSON, so the parser never goes deeper than this allows.
     """
-    pieces = data.replace(rb"\\", b"").replace(rb"\"", b"").split(b'"')
-    brackets = b"".join(pieces[::2]).translate(None, delete=_NOT_BRACKETS)
-    return max(accumulate(map(_BRACKET_STEPS.__getitem__, brackets)), default=0) > MAX_DEPTH
+    depth = 0
+    for found in _BRACKETS_AND_STRINGS.finditer(data.replace(rb"\\", b"").replace(rb"\"", b"")):
+        depth += _BRACKET_STEPS.get(found[0], 0)
+        if depth > MAX_DEPTH:
+            return True
+    return False
 
 
 def _member_text(payload: str, name: str) -> str:

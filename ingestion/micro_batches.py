@@ -22,6 +22,7 @@ from ingestion.pipeline import IngestOrders, MessageChunk, ThroughSink, counted
 from ingestion.runs import IngestRun
 from ingestion.sinks import Landed, LandedChunk, PostgresSink
 from ingestion.sources import Batch, Source
+from ingestion.suppression import load_hasher
 from pbm.errors import PbmError
 from pbm.settings import load_settings
 from pbm.stack import Stack
@@ -88,14 +89,25 @@ class _ReportingSink:
 
 @functools.cache
 def _sink() -> PostgresSink:
-    return PostgresSink(Stack(load_settings()).require_postgres_dsn())
+    return PostgresSink(Stack(load_settings()).require_postgres_dsn(), load_hasher)
 
 
-@functools.cache
 def load_pseudonymiser() -> Pseudonymiser:
-    """The key of this process's settings: the environment's, or the local stack's own."""
-    settings = load_settings()
-    return Pseudonymiser(Stack(settings).pseudonym_key(), settings.pseudonym_key_version)
+    """The key in force: the environment's, or the local stack's own.
+
+    It is looked for again for each batch, so that a key that was changed meanwhile is used.
+    """
+    stack = Stack(load_settings())
+    return _pseudonymiser(stack, stack.pseudonym_key_version())
+
+
+_pseudonymisers: dict[int, Pseudonymiser] = {}
+
+
+def _pseudonymiser(stack: Stack, version: int) -> Pseudonymiser:
+    if version not in _pseudonymisers:
+        _pseudonymisers[version] = Pseudonymiser(stack.pseudonym_key(), version)
+    return _pseudonymisers[version]
 
 
 def ingest(

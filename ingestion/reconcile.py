@@ -16,6 +16,7 @@ from psycopg import IsolationLevel
 from ingestion.events import ErrorType
 from ingestion.manifests import Manifest
 from ingestion.sinks import REFUSED
+from ingestion.suppression import ERASED
 from pbm import warehouse
 
 # ---------------------------------------------------------------------------------------------
@@ -401,10 +402,21 @@ class Reconciliation:
         return [check for check in self.checks if check.difference is not None]
 
     def require(
-        self, name: str, left: tuple[str, int], right: tuple[str, int], if_more: str, if_less: str
+        self,
+        name: str,
+        left: tuple[str, int],
+        right: tuple[str, int],
+        if_more: str,
+        if_less: str,
+        erased: int = 0,
     ) -> None:
-        """Compare two numbers; ``if_more`` and ``if_less`` say why the second may differ."""
+        """Compare two numbers; ``if_more`` and ``if_less`` say why the second may differ.
+
+        Of ``erased`` messages it is not known any more where they belonged: the second number may
+        be less by as many.
+        """
         surplus = right[1] - left[1]
+        surplus = min(0, surplus + erased) if surplus < 0 else surplus
         difference = None
         if surplus:
             difference = (
@@ -504,7 +516,13 @@ def _compare_with_manifests(
     for manifest in countable:
         malformed.update(manifest.malformed_by_error_type or {})
     result.counts["generator"] = {**published, "malformed": malformed.total()}
-    _compare_messages(result, countable, bronze, dead)
+    erased = facts.dead_letters.get(ERASED, Refused(0, 0)).messages
+    if erased:
+        result.notes.append(
+            f"{erased:,} messages of erased patients are dead letters without content. Where they "
+            "came from is not known any more: up to as many may be missing from what was generated."
+        )
+    _compare_messages(result, countable, bronze, dead, erased)
     result.require(
         "generated events",
         ("the manifests", sum(generations.values())),
@@ -512,6 +530,7 @@ def _compare_with_manifests(
         if_more="bronze holds events of this generation that were never generated.",
         if_less="they are not ingested yet, were lost, or the warehouse refused them"
         + (f" ({dead[REFUSED]:,} dead letters of {REFUSED})." if dead[REFUSED] else "."),
+        erased=erased,
     )
     for reason in ErrorType:
         if malformed[reason] or dead[reason]:
@@ -522,6 +541,7 @@ def _compare_with_manifests(
                 if_more="ingestion refused messages that were meant to be good.",
                 if_less="they are not ingested yet, were lost, or were accepted or refused "
                 "for another reason.",
+                erased=erased,
             )
     others = facts.messages - sum(
         facts.bronze_by_origin.get(origin, 0) for origin in origins | unknown
@@ -530,7 +550,11 @@ def _compare_with_manifests(
 
 
 def _compare_messages(
-    result: Reconciliation, countable: Sequence[Manifest], bronze: int, dead: Counter[str]
+    result: Reconciliation,
+    countable: Sequence[Manifest],
+    bronze: int,
+    dead: Counter[str],
+    erased: int,
 ) -> None:
     if not countable:
         return
@@ -542,6 +566,7 @@ def _compare_messages(
         "it could note what it had published.",
         if_less="they are not ingested yet (pbm ingest --from pubsub), or were lost: the emulator "
         "forgets what is unread when it stops.",
+        erased=erased - dead[ERASED],
     )
 
 

@@ -15,7 +15,9 @@ import psycopg
 from ingestion import live
 from ingestion.events import DeadLetter, ErrorType, RawOrder
 from ingestion.live import FirstCopy, LiveKey, Pane
+from ingestion.suppression import SubjectHasher, SuppressionList
 from pbm import warehouse
+from pbm.errors import ConfigurationError
 
 REFUSED: Final = "refused_by_warehouse"
 """Reason of a dead letter that the contract accepts and the warehouse does not."""
@@ -55,11 +57,11 @@ _PANE_COLUMNS: Final = ", ".join(Pane._fields)
 
 # One batch at a time lands in a database: whether a copy of an event is its first cannot be decided
 # while another batch with a copy of it is half-way.
-_LANDING_LOCK: Final = 0x6C616E64
+LANDING_LOCK: Final = 0x6C616E64
 
 # Asked once the lock is held, by a statement of its own: it sees what the batch before committed.
 # Later than that by a microsecond at least, whatever the clock did in between.
-_LANDING_TIME = """
+LANDING_TIME: Final = """
 select greatest(
     clock_timestamp(),
     (select max(ingested_at) from pbm_bronze.raw_orders) + interval '1 microsecond',
@@ -195,7 +197,7 @@ where not exists (
 on conflict (message_id) do nothing
 returning error_type
 """  # noqa: S608
-_INSERT_PANE = f"""
+INSERT_PANE: Final = f"""
 insert into pbm_speed.live_order_metrics ({_PANE_COLUMNS}, emitted_at)
 values ({", ".join(["%s"] * (len(Pane._fields) + 1))})
 on conflict (pane_id) do nothing
@@ -230,10 +232,14 @@ class PostgresSink:
 
     Args:
         dsn: Connection string of the warehouse.
+        load_hasher: Gives the key of the list of erased patients. It is asked for only where the
+            list has an entry.
     """
 
-    def __init__(self, dsn: str) -> None:
+    def __init__(self, dsn: str, load_hasher: Callable[[], SubjectHasher] | None = None) -> None:
         self._dsn = dsn
+        self._load_hasher = load_hasher
+        self._suppressed: SuppressionList | None = None
         self._where = warehouse.describe(dsn)
         self._connection: psycopg.Connection[tuple[object, ...]] | None = None
         self._landing_time: datetime | None = None
@@ -249,9 +255,10 @@ class PostgresSink:
         with warehouse.translated_errors(self._where):
             try:
                 connection = self._opened()
-                connection.execute("select pg_advisory_xact_lock(%s)", (_LANDING_LOCK,))
-                landing_time = connection.execute(_LANDING_TIME).fetchone()
+                connection.execute("select pg_advisory_xact_lock(%s)", (LANDING_LOCK,))
+                landing_time = connection.execute(LANDING_TIME).fetchone()
                 self._landing_time = _time(landing_time and landing_time[0])
+                self._suppressed = self._read_suppressed(connection)
                 yield
                 connection.commit()
             except BaseException:
@@ -270,12 +277,15 @@ class PostgresSink:
         Raises:
             ServiceError: The database was lost.
         """
+        messages = len(raw_orders) + len(dead_letters)
         with warehouse.translated_errors(self._where):
             refused: list[DeadLetter] = []
+            if self._suppressed is not None:
+                raw_orders, refused = self._suppressed.sift(raw_orders)
+                dead_letters = self._suppressed.wiped(dead_letters)
             chunk = self._land_raw_orders(raw_orders, refused)
             chunk.landed.dead_letters = self._land_dead_letters([*dead_letters, *refused])
-        done = chunk.landed.read
-        chunk.landed.already_there = len(raw_orders) + len(dead_letters) - done
+        chunk.landed.already_there = messages - chunk.landed.read
         return chunk
 
     def land_panes(self, panes: Sequence[Pane]) -> None:
@@ -286,7 +296,7 @@ class PostgresSink:
         """
         with warehouse.translated_errors(self._where), self._opened().cursor() as cursor:
             time = self._time_of_transaction()
-            cursor.executemany(_INSERT_PANE, [(*pane, time) for pane in panes])
+            cursor.executemany(INSERT_PANE, [(*pane, time) for pane in panes])
 
     def count_run(self, run_id: uuid.UUID, landed: Landed) -> None:
         """Add to what a run has counted.
@@ -396,6 +406,20 @@ class PostgresSink:
                 _INSERT_DEAD_LETTERS, {"landing_time": self._time_of_transaction()}, prepare=False
             )
             return Counter(str(row[0]) for row in cursor)
+
+    def _read_suppressed(
+        self, connection: psycopg.Connection[tuple[object, ...]]
+    ) -> SuppressionList | None:
+        """The list of erased patients as of now; an erasure waits for the landing, or it for it."""
+        rows = connection.execute("select subject_hash from pbm_ops.suppressed_subjects").fetchall()
+        if not rows:
+            return None
+        if self._load_hasher is None:
+            raise ConfigurationError(
+                "Patients were erased here, and the key to recognise them is missing.",
+                "Set PBM_SUPPRESSION_KEY to the key with which they were erased.",
+            )
+        return SuppressionList(frozenset(str(row[0]) for row in rows), self._load_hasher())
 
     def _time_of_transaction(self) -> datetime:
         if self._landing_time is None:

@@ -21,6 +21,7 @@ from pbm import console
 from pbm.dictionary_commands import dictionary_app
 from pbm.errors import PbmError, UsageError
 from pbm.looker import DEFAULT_MART, link
+from pbm.privacy_commands import privacy_app
 from pbm.settings import PROJECT_ROOT, load_settings
 from pbm.stack import Stack, StackStatus
 
@@ -44,6 +45,7 @@ app = typer.Typer(
 )
 
 app.add_typer(dictionary_app, name="dictionary")
+app.add_typer(privacy_app, name="privacy")
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 

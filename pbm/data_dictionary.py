@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from pbm.dbt_manifest import PROJECT
+from pbm.privacy import DIRECT, QUASI, SENSITIVE, class_of
 from pbm.settings import PROJECT_ROOT
 
 PATH: Final = PROJECT_ROOT / "docs" / "data-dictionary.md"
@@ -17,7 +18,9 @@ Every table and view of the warehouse, as the dbt project declares them. Written
 `pbm dictionary write`; `make test` fails when it is stale. Where the two warehouses call a type
 by different names, PostgreSQL's comes first and BigQuery's second. All times are UTC.
 
-**PHI** marks what may identify a patient. It exists in bronze only, and only silver reads it.
+The class of a column says what it tells about a patient ([privacy](privacy.md)): **direct** names
+one and exists in bronze only, quasi points at one together with other things, sensitive is about
+health or money, and a blank is neither. **PHI** marks a table that holds direct identifiers.
 """
 
 # What stands in each schema, in the order of the data's way.
@@ -31,6 +34,8 @@ SCHEMAS: Final[Mapping[str, str]] = {
     "pbm_serving": "Batch and speed joined: what holds at this second.",
 }
 
+_CLASSES: Final = {SENSITIVE: "sensitive", QUASI: "quasi", DIRECT: "**direct**"}
+
 
 class Column(NamedTuple):
     """A column, and what is known of it."""
@@ -38,7 +43,7 @@ class Column(NamedTuple):
     name: str
     type: str
     tests: tuple[str, ...]
-    contains_phi: bool
+    privacy: str
     description: str
 
 
@@ -105,7 +110,7 @@ def tables(local: Mapping[str, Any], prod: Mapping[str, Any]) -> Iterator[Table]
                     name=name,
                     type=_type(_declared(node, name), _declared(other, name)),
                     tests=tuple(tests.get((key, name), ())),
-                    contains_phi=_contains_phi(column),
+                    privacy=str(class_of(column)),
                     description=_words(column["description"]),
                 )
                 for name, column in node["columns"].items()
@@ -136,10 +141,10 @@ def _section(table: Table) -> list[str]:
     lines += [" · ".join(facts), ""]
     if table.tests:
         lines += ["Tests of the whole table:", "", *(f"- {test}" for test in table.tests), ""]
-    lines += ["| column | type | tests | PHI | description |", "|---|---|---|---|---|"]
+    lines += ["| column | type | tests | class | description |", "|---|---|---|---|---|"]
     lines += [
         f"| `{column.name}` | {_cell(column.type)} | {_cell(', '.join(column.tests))} "
-        f"| {_mark(column.contains_phi)} | {_cell(column.description)} |"
+        f"| {_CLASSES.get(column.privacy, '')} | {_cell(column.description)} |"
         for column in table.columns
     ]
     return lines

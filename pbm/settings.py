@@ -84,6 +84,10 @@ class Settings(BaseSettings):
         description="Key of the patient pseudonyms, 32 bytes of text at least.",
     )
     pseudonym_key_version: int = Field(default=1, ge=1, description="Version of that key.")
+    suppression_key: Annotated[SecretStr | None, _BlankIsNone] = Field(
+        default=None,
+        description="Key of the list of erased patients, 32 bytes of text at least.",
+    )
     dbt_profiles_dir: Annotated[Path | None, _BlankIsNone] = Field(
         default=None,
         validation_alias=AliasChoices("DBT_PROFILES_DIR", "dbt_profiles_dir"),

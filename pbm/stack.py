@@ -263,14 +263,77 @@ class Stack:
     # ---------------------------------------------------------------- key
 
     def pseudonym_key(self) -> str:
-        """The key of the patient pseudonyms: the environment's, or a generated file's.
+        """The key of the patient pseudonyms: the environment's, or the newest generated file's.
 
         Raises:
             ConfigurationError: The file cannot be read or written.
         """
         if self.settings.pseudonym_key is not None:
             return self.settings.pseudonym_key.get_secret_value()
-        path = self.home / "pseudonym.key"
+        return self.generated_key(self._pseudonym_key_file(self.pseudonym_key_version()))
+
+    def pseudonym_key_version(self) -> int:
+        """The version of that key."""
+        version = self.settings.pseudonym_key_version
+        if self.settings.pseudonym_key is None:
+            version = max([version, *self._generated_versions()])
+        return version
+
+    def kept_pseudonym_keys(self) -> dict[int, str]:
+        """Every key that is still there, by version: those of generated files, and the current."""
+        keys = {
+            version: self.generated_key(self._pseudonym_key_file(version))
+            for version in self._generated_versions()
+        }
+        return {**keys, self.pseudonym_key_version(): self.pseudonym_key()}
+
+    def add_pseudonym_key(self) -> int:
+        """Generate the key of the next version; return the version."""
+        version = self.pseudonym_key_version() + 1
+        self.generated_key(self._pseudonym_key_file(version))
+        return version
+
+    def forget_pseudonym_keys(self, before: int) -> None:
+        """Remove the generated keys of the versions before one."""
+        for version in self._generated_versions():
+            if version < before:
+                self.home.joinpath(self._pseudonym_key_file(version)).unlink()
+
+    def suppression_key(self) -> str:
+        """The key of the list of erased patients: the environment's, or a generated file's.
+
+        Raises:
+            ConfigurationError: The file cannot be read or written.
+        """
+        if self.settings.suppression_key is not None:
+            return self.settings.suppression_key.get_secret_value()
+        return self.generated_key("suppression.key")
+
+    def _pseudonym_key_file(self, version: int) -> str:
+        """The file of a key; the first one had no version in its name."""
+        first = self.settings.pseudonym_key_version
+        return "pseudonym.key" if version == first else f"pseudonym-{version}.key"
+
+    def _generated_versions(self) -> list[int]:
+        versions = [
+            int(path.stem.removeprefix("pseudonym-"))
+            for path in self.home.glob("pseudonym-*.key")
+            if path.stem.removeprefix("pseudonym-").isdecimal()
+        ]
+        if self.home.joinpath("pseudonym.key").exists():
+            versions.append(self.settings.pseudonym_key_version)
+        return sorted(versions)
+
+    def generated_key(self, name: str) -> str:
+        """A key in a file of the stack, made when it is first asked for.
+
+        Args:
+            name: The file's name.
+
+        Raises:
+            ConfigurationError: The file cannot be read or written.
+        """
+        path = self.home / name
         try:
             if not path.exists():
                 self.home.mkdir(parents=True, exist_ok=True)
@@ -287,8 +350,9 @@ class Stack:
             return path.read_text().strip()
         except OSError as error:
             raise ConfigurationError(
-                f"The pseudonym key {path} cannot be used: {error.strerror}.",
-                "Correct its permissions, or set PBM_PSEUDONYM_KEY (32 bytes of text at least).",
+                f"The key {path} cannot be used: {error.strerror}.",
+                "Correct its permissions, or set PBM_PSEUDONYM_KEY and PBM_SUPPRESSION_KEY (32 "
+                "bytes of text at least).",
             ) from error
 
     # ---------------------------------------------------------------- state

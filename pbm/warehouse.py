@@ -14,6 +14,7 @@ from pbm.errors import ConfigurationError, ServiceError, UnreachableError
 LOADER: Final = "pbm_loader"
 TRANSFORMER: Final = "pbm_transformer"
 REPORTER: Final = "pbm_reporter"
+PRIVACY_OFFICER: Final = "pbm_privacy_officer"
 
 OLDEST_SERVER = 160000
 _MIGRATION_LOCK = 0x70626D  # "pbm": one migration at a time per database
@@ -113,7 +114,7 @@ def _first_line(error: psycopg.Error) -> str:
 
 
 def migrate(dsn: str) -> list[str]:
-    """Bring roles, schemas and bronze tables up to date, in one transaction.
+    """Bring roles, schemas, bronze tables and grants up to date, in one transaction.
 
     Returns:
         The names of the migrations that were applied now; empty when nothing was to do.
@@ -149,12 +150,29 @@ def migrate(dsn: str) -> list[str]:
                         f"The migration {name} was changed after {describe(dsn)} applied it.",
                         "Put the file back as it was, and write the change as a new migration.",
                     )
+            _grant(connection, again=bool(applied))
         except psycopg.errors.InsufficientPrivilege as error:
             raise ConfigurationError(
                 f"{describe(dsn)}: this user may not set up the warehouse: {_first_line(error)}.",
                 "Use a user that owns the database and has CREATEROLE.",
             ) from error
     return applied
+
+
+def _grant(connection: psycopg.Connection[tuple[object, ...]], *, again: bool) -> None:
+    """Apply the grants if they changed, or if there may be new tables for them."""
+    script = (resources.files("pbm") / "grants.sql").read_text("utf-8")
+    sha256 = hashlib.sha256(script.encode()).hexdigest()
+    row = connection.execute(
+        "select sha256 from pbm_ops.applied_grants order by applied_at desc limit 1"
+    ).fetchone()
+    if again or row is None or row[0] != sha256:
+        connection.execute(sql.SQL(script))
+        connection.execute(
+            "insert into pbm_ops.applied_grants (sha256) values (%s) on conflict (sha256)"
+            " do update set applied_at = clock_timestamp()",
+            (sha256,),
+        )
 
 
 def _migrations() -> list[tuple[str, str]]:

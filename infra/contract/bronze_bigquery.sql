@@ -10,7 +10,7 @@ CREATE TABLE IF NOT EXISTS pbm_bronze.raw_orders (
   patient_key_version INT64,
   schema_version INT64 NOT NULL,
   source_system STRING,
-  attributes JSON NOT NULL OPTIONS (description = "The message's Pub/Sub attributes, a JSON object. The payload wins where they differ."),
+  attributes JSON NOT NULL OPTIONS (description = "The message's Pub/Sub attributes, a JSON object. The payload wins where they differ. A source may write anything into them."),
   payload STRING NOT NULL OPTIONS (description = "The message as it was received, one JSON object. It names the patient."),
   publish_time TIMESTAMP NOT NULL,
   ingested_at TIMESTAMP DEFAULT CURRENT_TIMESTAMP() NOT NULL
@@ -22,8 +22,8 @@ OPTIONS (description = "One row per accepted Pub/Sub message: its envelope, chec
 CREATE TABLE IF NOT EXISTS pbm_bronze.dead_letter_orders (
   message_id STRING NOT NULL,
   payload_base64 STRING NOT NULL OPTIONS (description = "The message's bytes, base64. They may name a patient."),
-  attributes JSON NOT NULL OPTIONS (description = "The message's Pub/Sub attributes, a JSON object."),
-  error_type STRING NOT NULL OPTIONS (description = "The first reason for which it was refused: the contract's, or `refused_by_warehouse` where only the warehouse would not take it."),
+  attributes JSON NOT NULL OPTIONS (description = "The message's Pub/Sub attributes, a JSON object. A source may write anything into them."),
+  error_type STRING NOT NULL OPTIONS (description = "The first reason for which it was refused: the contract's, or `refused_by_warehouse` where only the warehouse would not take it, or `patient_erased` where the patient was erased and nothing of the message is kept."),
   error_message STRING NOT NULL OPTIONS (description = "The reason in words, with the name of the field."),
   publish_time TIMESTAMP NOT NULL,
   failed_at TIMESTAMP DEFAULT CURRENT_TIMESTAMP() NOT NULL OPTIONS (description = "When it was refused."),

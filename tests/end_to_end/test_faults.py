@@ -17,7 +17,7 @@ from google.api_core import exceptions
 from google.cloud import pubsub_v1
 
 from ingestion.runs import IngestRun
-from ingestion.sinks import _LANDING_LOCK
+from ingestion.sinks import LANDING_LOCK
 from ingestion.sources import PubSubSource
 from pbm import pubsub
 from pbm.errors import PbmError
@@ -213,7 +213,7 @@ def test_what_waits_for_its_commit_comes_again_after_a_kill_and_not_before(
     prepare(platform)
     manifest = publish(platform, 10)
     with psycopg.connect(platform.dsn) as other:
-        other.execute("select pg_advisory_xact_lock(%s)", (_LANDING_LOCK,))
+        other.execute("select pg_advisory_xact_lock(%s)", (LANDING_LOCK,))
         drain = start_drain(platform)
         blocked = (
             "select count(*) from pg_locks inner join pg_database on database = pg_database.oid"

@@ -9,7 +9,7 @@ import psycopg
 from ingestion import live
 from ingestion.events import Message, Pseudonymiser
 from ingestion.pipeline import check_chunk
-from ingestion.sinks import _LANDING_LOCK, PostgresSink
+from ingestion.sinks import LANDING_LOCK, PostgresSink
 from tests.conftest import Platform
 from tests.end_to_end.messages import event, lines
 
@@ -89,7 +89,7 @@ def test_the_time_is_that_of_the_turn_and_not_of_the_wait(platform: Platform) ->
     sink = PostgresSink(platform.dsn)
     land(sink, 1)  # connected
     with psycopg.connect(platform.dsn) as other:
-        other.execute("select pg_advisory_xact_lock(%s)", (_LANDING_LOCK,))
+        other.execute("select pg_advisory_xact_lock(%s)", (LANDING_LOCK,))
         waiting = threading.Thread(target=land, args=(sink, 2))
         waiting.start()
         blocked = "select count(*) from pg_locks where locktype = 'advisory' and not granted"

@@ -10,6 +10,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from pbm import privacy
 from tests.conftest import (
     DBT,
     PBM,
@@ -408,3 +409,58 @@ def test_demo_without_an_emulator_says_so_and_goes_through_a_file(tmp_path: Path
     assert int(said.replace(",", "")) > 300
     refused = run_pbm("ingest", env=env)
     assert refused.returncode == 4
+
+
+def test_every_column_of_the_database_has_a_class(built: tuple[Platform, Path]) -> None:
+    platform, _ = built
+    found = {
+        (f"{schema}.{table}", column)
+        for schema, table, column in platform.rows(
+            "select table_schema, table_name, column_name from information_schema.columns"
+            " where table_schema like 'pbm\\_%' or table_schema = 'survey_data'"
+        )
+    }
+    tables = classes_of(platform).tables.values()
+    classified = {(table.name, column) for table in tables for column in table.columns}
+    assert found == classified
+
+
+def test_each_role_reads_what_its_work_needs_and_nothing_else(
+    built: tuple[Platform, Path],
+) -> None:
+    """By a login of its own that is a member of the role, column by column."""
+    platform, _ = built
+    classes = classes_of(platform)
+    wrong = []
+    for role in classes.roles:
+        login = f"reads_as_{role}"
+        platform.execute(f"create role {login} login in role {role}")
+        try:
+            may = classes.readable(role)
+            with psycopg.connect(platform.dsn, user=login, autocommit=True) as connection:
+                for table in classes.tables.values():
+                    for column in table.columns:
+                        reads = may_read(connection, table.name, column)
+                        if reads != (column in may.get(table.name, set())):
+                            wrong.append(
+                                f"{role} {'reads' if reads else 'cannot read'} "
+                                f"{table.name}.{column}"
+                            )
+        finally:
+            platform.execute(f"drop role {login}")
+    assert wrong == []
+
+
+def may_read(connection: psycopg.Connection[Any], table: str, column: str) -> bool:
+    """Whether a real query of one column is let through."""
+    try:
+        connection.execute(f'select "{column}" from {table} limit 0'.encode())
+    except psycopg.errors.InsufficientPrivilege:
+        return False
+    return True
+
+
+def classes_of(platform: Platform) -> privacy.Privacy:
+    """What the project says, by the manifest of the build."""
+    manifest = Path(platform.env["DBT_TARGET_PATH"], "manifest.json").read_text()
+    return privacy.Privacy(json.loads(manifest), privacy.read_roles())

@@ -5,6 +5,7 @@ the package hub. Every exception stands in ``EXCEPTIONS`` and, with its reason, 
 docs/decisions.md; one that is no longer needed turns its rule red too.
 """
 
+import copy
 import csv
 import json
 import os
@@ -17,7 +18,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from pbm import data_dictionary, dbt_manifest
+from pbm import data_dictionary, dbt_manifest, privacy
+from pbm.errors import CheckFailedError
 from pbm.running import program
 from tests.conftest import PROJECT_ROOT
 
@@ -473,22 +475,63 @@ def test_files_lie_where_their_models_belong(project: Project) -> None:
 PHI = re.compile(r"payload.*|attributes|patient_id|.*_name|email|phone|address|zip5?|birth_date")
 
 
-def test_what_may_identify_a_patient_is_marked_and_stays_in_bronze(project: Project) -> None:
+def test_every_column_has_a_class_and_what_names_a_patient_stays_in_bronze(
+    project: Project,
+) -> None:
+    found = privacy.Privacy(project.local, privacy.read_roles())  # which raises if not
+    assert privacy.stale(privacy.files(project.local)) == [], "run `pbm privacy write`"
+    assert sum(len(table.columns) for table in found.tables.values()) > 500
     for source in project.of("source"):
-        columns = {
+        direct = {
             column["name"]
             for column in source["columns"].values()
-            if column["config"]["meta"].get("contains_phi")
+            if privacy.class_of(column) == privacy.DIRECT
         }
-        assert {one for one in source["columns"] if one.startswith("payload")} <= columns
-        if columns:
-            assert source["config"]["meta"].get("contains_phi") is True, name(source)
+        assert {one for one in source["columns"] if PHI.fullmatch(one)} <= direct, name(source)
+        assert bool(source["config"]["meta"].get("contains_phi")) is bool(direct), name(source)
     for model in project.of("model"):
         if not name(model).startswith("dim_"):  # names of drugs and payers, not of patients
-            found = {column for column in model["columns"] if PHI.fullmatch(column)}
-            assert found <= {"drug_name"}, name(model)
-        marks = [model["config"]["meta"], *(c["config"]["meta"] for c in model["columns"].values())]
-        assert not any(mark.get("contains_phi") for mark in marks), name(model)
+            found_names = {column for column in model["columns"] if PHI.fullmatch(column)}
+            assert found_names <= {"drug_name"}, name(model)
+        assert not model["config"]["meta"].get("contains_phi"), name(model)
+
+
+def test_a_column_says_the_same_of_a_patient_wherever_rows_are_about_one(project: Project) -> None:
+    classes: dict[str, set[str]] = {}
+    for node in project.of("source", "model"):
+        if {"order_id", "patient_key"} & set(node["columns"]):
+            for column in node["columns"].values():
+                classes.setdefault(column["name"], set()).add(privacy.class_of(column))
+    assert {column: kinds for column, kinds in classes.items() if len(kinds) > 1} == {}
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "kind", "problem"),
+    [
+        ("model.{}.fact_order_events", "lot_number", None, "lot_number has no class"),
+        ("seed.{}.payers", "payer_name", "secret", "payer_name has the class 'secret'"),
+        ("model.{}.order_alerts", "explanation", "direct_identifier", "identifier outside bronze"),
+    ],
+)
+def test_a_class_that_is_missing_or_misplaced_is_an_error(
+    project: Project, table: str, column: str, kind: str | None, problem: str
+) -> None:
+    broken = copy.deepcopy(project.local["nodes"])
+    meta = broken[table.format(dbt_manifest.PROJECT)]["columns"][column]["config"]["meta"]
+    meta["privacy"] = kind
+    with pytest.raises(CheckFailedError, match=problem):
+        privacy.Privacy({**project.local, "nodes": broken}, privacy.read_roles())
+
+
+def test_nobody_reads_what_names_a_patient_but_who_has_to(project: Project) -> None:
+    found = privacy.Privacy(project.local, privacy.read_roles())
+    readers = {
+        role
+        for role in found.roles
+        for table, columns in found.readable(role).items()
+        if any(found.tables[table].columns[one] == privacy.DIRECT for one in columns)
+    }
+    assert readers == {"pbm_loader", "pbm_transformer", "pbm_privacy_officer"}
 
 
 def test_exposures_stand_on_gold_and_serving(project: Project) -> None:
@@ -505,6 +548,36 @@ def test_exposures_stand_on_gold_and_serving(project: Project) -> None:
             if parent["config"]["materialized"] not in {"table", "incremental"}:
                 views.add(name(parent))
     assert views == EXCEPTIONS["a view behind an exposure"]
+
+
+def test_a_slim_build_selects_what_changed_and_what_follows(
+    project: Project, tmp_path: Path
+) -> None:
+    """What infra/cloudbuild/dbt-slim.yaml selects, on a state in which one model was another."""
+    text = (PROJECT_ROOT / "infra" / "cloudbuild" / "dbt-slim.yaml").read_text()
+    (build,) = re.findall(r"dbt build (.*)", text)
+    assert "--defer --state state" in build
+    manifest = json.loads((project.artifacts / "target" / "manifest.json").read_text())
+    manifest["nodes"][f"model.{dbt_manifest.PROJECT}.daily_order_summary"]["raw_code"] += " "
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / "manifest.json").write_text(json.dumps(manifest))
+    (tmp_path / "profiles.yml").write_text((PROJECT_ROOT / "profiles.yml.example").read_text())
+    done = subprocess.run(
+        [
+            *(program("dbt"), "--quiet", "ls", "--select", *re.findall(r"--select (\S+)", build)),
+            *("--state", str(tmp_path / "state"), "--resource-type", "model", "--output", "name"),
+            *("--target", "prod", "--profiles-dir", str(tmp_path)),
+            *("--target-path", str(tmp_path / "target"), "--log-path", str(tmp_path)),
+        ],
+        cwd=PROJECT_ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    chosen = set(done.stdout.split())
+    assert {"daily_order_summary", "serving_watermark"} <= chosen
+    assert not chosen & {"fact_order_lifecycle", "stg_order_events", "dim_patients"}
 
 
 # ---------------------------------------------------------------------- exceptions

@@ -1,0 +1,465 @@
+"""Erasing a patient: from what was received, from everything made of it, and from what comes later.
+
+In one transaction, while nothing lands: the patient's messages become dead letters without bytes,
+so that no delivery or file brings them back; live panes and the run's counts are corrected, so that
+reconciliation still adds up; rows of silver, gold and the surveys go; and the patient and the
+orders are put on the list of those whose messages are not kept. A build that runs meanwhile may
+have read what is gone and write it again: so what was open then is waited for, and all is looked
+through once more, until nothing is found.
+"""
+
+import base64
+import json
+import time
+import uuid
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+
+from psycopg import sql
+
+from ingestion import live
+from ingestion.events import WHITE_SPACE, Pseudonymiser
+from ingestion.live import FirstCopy
+from ingestion.sinks import INSERT_PANE, LANDING_LOCK, LANDING_TIME
+from ingestion.suppression import ERASED, ERASED_MESSAGE, SubjectHasher, named_in
+from pbm import warehouse
+from pbm.errors import CheckFailedError, InputError, ServiceError
+
+MADE_FROM_EVENTS: Final = ("pbm_silver", "pbm_gold", "pbm_serving")
+"""The schemas that dbt makes of the messages."""
+
+SEARCHED: Final = ("pbm_bronze", "pbm_speed", "pbm_ops", *MADE_FROM_EVENTS, "survey_data")
+"""Where the proof looks for what named the patient."""
+
+_SURVEYS: Final = "survey_data.survey_responses"
+_SHORTEST_SEARCHED: Final = 6
+"""Shorter texts are found in anything: they are compared as whole values and never searched for."""
+
+
+@dataclass
+class Subject:
+    """A patient, by everything that points at one. It never leaves the process.
+
+    Attributes:
+        patient_id: As it is compared: trimmed, upper case.
+        keys: The patient's pseudonyms under every key that is kept.
+        orders: The ids of the orders that are the patient's alone.
+        shared_orders: The ids of orders that another patient's messages name too.
+        emails: What their placements named as the patient's address for mail.
+    """
+
+    patient_id: str
+    keys: list[str]
+    orders: set[str] = field(default_factory=set)
+    shared_orders: set[str] = field(default_factory=set)
+    emails: set[str] = field(default_factory=set)
+
+    @property
+    def texts(self) -> set[str]:
+        """What a text that names the patient holds, in lower case."""
+        found = {self.patient_id, *self.emails, *self.keys, *self.orders}
+        return {text.lower() for text in found if len(text) >= _SHORTEST_SEARCHED}
+
+
+@dataclass
+class Erasure:
+    """What an erasure did.
+
+    Attributes:
+        erasure_id: Its id in ``pbm_ops.erasures``.
+        rows_by_table: Rows that were deleted or emptied.
+        orders: How many orders it was.
+        passes: How often everything was looked through.
+        searched: Texts that were looked for in every table at the end, and not found.
+        shared: Whether an order or event also names another patient: then silver and gold need a
+            full refresh to be what bronze says.
+    """
+
+    erasure_id: uuid.UUID
+    rows_by_table: Counter[str] = field(default_factory=Counter)
+    orders: int = 0
+    passes: int = 0
+    searched: int = 0
+    shared: bool = False
+
+
+class _Copy(NamedTuple):
+    """A message of an event that loses one."""
+
+    message_id: str
+    event_id: str
+    is_erased: bool
+    copy: FirstCopy
+
+
+class Eraser:
+    """Erases patients from a PostgreSQL warehouse.
+
+    Args:
+        dsn: Connection string of the warehouse.
+        pseudonymisers: The keys of all versions that are still kept.
+        hasher: The key of the suppression list.
+        patience: How long transactions that were open are waited for, in seconds.
+    """
+
+    def __init__(
+        self,
+        dsn: str,
+        pseudonymisers: Sequence[Pseudonymiser],
+        hasher: SubjectHasher,
+        *,
+        patience: float = 600,
+    ) -> None:
+        self._where = warehouse.describe(dsn)
+        self._pseudonymisers = pseudonymisers
+        self._hasher = hasher
+        self._patience = patience
+        self._connection = warehouse.connect(dsn, role=warehouse.PRIVACY_OFFICER)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+    def count(self, patient_id: str) -> Mapping[str, int]:
+        """How many rows an erasure would touch now, by table; nothing is changed.
+
+        Raises:
+            ServiceError: The database is lost.
+        """
+        with warehouse.translated_errors(self._where):
+            subject = self._subject(patient_id)
+            result = Erasure(uuid.uuid4())
+            self._pass(subject, result)
+            self._connection.rollback()
+        return dict(result.rows_by_table)
+
+    def erase(self, patient_id: str) -> Erasure:
+        """Erase a patient from every layer and see that nothing is left.
+
+        Args:
+            patient_id: The id, as the sources write it.
+
+        Raises:
+            InputError: No layer has anything of such a patient.
+            CheckFailedError: Something was found after all.
+            ServiceError: The database is lost, or a transaction stays open for too long.
+        """
+        result = Erasure(uuid.uuid4())
+        with warehouse.translated_errors(self._where):
+            subject = self._subject(patient_id)
+            is_known = self._is_suppressed(subject)
+            while True:
+                before = result.rows_by_table.total()
+                self._pass(subject, result)
+                touched = result.rows_by_table.total() - before
+                if not touched and not result.passes and not is_known:
+                    self._connection.rollback()
+                    raise InputError(
+                        "No layer has anything of a patient with that id.",
+                        "Check the id: it is the one that the sources send as patient.patient_id.",
+                    )
+                result.passes += 1
+                self._connection.commit()
+                if not touched:
+                    break
+                self._wait_for_older_transactions()
+            result.orders = len(subject.orders)
+            self._prove(subject, result)
+            self._connection.execute(
+                "insert into pbm_ops.erasures (erasure_id, rows_by_table) values (%s, %s)",
+                (result.erasure_id, json.dumps(dict(sorted(result.rows_by_table.items())))),
+            )
+            self._connection.commit()
+        return result
+
+    # ------------------------------------------------------------------ who it is
+
+    def _subject(self, patient_id: str) -> Subject:
+        normal = patient_id.strip(WHITE_SPACE).upper()
+        return Subject(normal, [one.key_for(normal) for one in self._pseudonymisers])
+
+    def _is_suppressed(self, subject: Subject) -> bool:
+        return bool(
+            self._rows(
+                "select 1 from pbm_ops.suppressed_subjects where subject_hash = %s",
+                self._hasher.patient(subject.patient_id),
+            )
+        )
+
+    # ------------------------------------------------------------------ one pass
+
+    def _pass(self, subject: Subject, result: Erasure) -> None:
+        self._execute("select pg_advisory_xact_lock(%s)", LANDING_LOCK)
+        landing_time = self._rows(LANDING_TIME)[0][0]
+        for payload, order_id in self._rows(
+            "select payload, order_id from pbm_bronze.raw_orders where patient_key = any(%s)",
+            subject.keys,
+        ):
+            subject.orders.add(order_id)
+            subject.emails |= _emails(payload)
+        subject.shared_orders |= {
+            order_id
+            for (order_id,) in self._rows(
+                "select distinct order_id from pbm_bronze.raw_orders"
+                " where order_id = any(%s) and patient_key <> all(%s)",
+                sorted(subject.orders),
+                subject.keys,
+            )
+        }
+        subject.orders -= subject.shared_orders
+        self._erase_messages(subject, result, landing_time)
+        self._erase_dead_letters(subject, result)
+        self._erase_made(subject, result)
+        hashes = [(self._hasher.patient(subject.patient_id), "patient")]
+        hashes += [(self._hasher.order(one), "order") for one in sorted(subject.orders)]
+        with self._connection.cursor() as cursor:
+            cursor.executemany(
+                "insert into pbm_ops.suppressed_subjects (subject_hash, kind) values (%s, %s)"
+                " on conflict (subject_hash) do nothing",
+                hashes,
+            )
+
+    def _erase_messages(self, subject: Subject, result: Erasure, landing_time: datetime) -> None:
+        """Rows of bronze to dead letters without bytes, and the counts that follow from them."""
+        copies = list(self._copies(subject))
+        erased = [copy for copy in copies if copy.is_erased]
+        if not erased:
+            return
+        ids = [copy.message_id for copy in erased]
+        self._execute(
+            "insert into pbm_bronze.dead_letter_orders (message_id, payload_base64, attributes,"
+            " error_type, error_message, publish_time, failed_at)"
+            " select message_id, '', '{}', %s, %s, publish_time, %s"
+            " from pbm_bronze.raw_orders where message_id = any(%s)",
+            ERASED,
+            ERASED_MESSAGE,
+            landing_time,
+            ids,
+        )
+        self._execute("delete from pbm_bronze.raw_orders where message_id = any(%s)", ids)
+        result.rows_by_table["pbm_bronze.raw_orders"] += len(ids)
+        result.shared |= bool(subject.shared_orders) or len(erased) < len(copies)
+        self._correct_panes(copies, result.erasure_id, result.passes, landing_time)
+        # what the job has counted as accepted is refused now: reconciliation adds up the runs
+        self._execute(
+            "insert into pbm_ops.ingest_runs (run_id, source, ended_at, accepted, dead_letters)"
+            " values (%s, 'pbm erase', clock_timestamp(), %s, %s)",
+            uuid.uuid4(),
+            -len(ids),
+            len(ids),
+        )
+
+    def _copies(self, subject: Subject) -> Iterator[_Copy]:
+        """Every message of an event that loses one; the first copy of each comes first."""
+        for message_id, event_id, is_erased, *copy in self._rows(
+            """
+            with erased as (
+                select message_id, event_id
+                from pbm_bronze.raw_orders
+                where
+                    patient_key = any(%(keys)s)
+                    or (order_id = any(%(orders)s) and patient_key is null)
+            )
+
+            select
+                raw_orders.message_id, raw_orders.event_id,
+                erased.message_id is not null,
+                raw_orders.event_type, raw_orders.payload, raw_orders.publish_time
+            from pbm_bronze.raw_orders
+            left join erased using (message_id)
+            where
+                raw_orders.event_id in (select event_id from erased)
+            order by raw_orders.event_id, raw_orders.publish_time,
+                raw_orders.message_id collate "C"
+            """,
+            {"keys": subject.keys, "orders": sorted(subject.orders)},
+        ):
+            yield _Copy(message_id, event_id, is_erased, FirstCopy(*copy))
+
+    def _correct_panes(
+        self, copies: Sequence[_Copy], erasure_id: uuid.UUID, passes: int, landing_time: datetime
+    ) -> None:
+        counted_before: dict[str, _Copy] = {}
+        counted_now: dict[str, _Copy] = {}
+        for copy in copies:
+            counted_before.setdefault(copy.event_id, copy)
+            if not copy.is_erased:
+                counted_now.setdefault(copy.event_id, copy)
+        changes = live.count(
+            (copy.copy for copy in counted_now.values()),
+            (copy.copy for copy in counted_before.values()),
+        )
+        with self._connection.cursor() as cursor:
+            cursor.executemany(
+                INSERT_PANE,
+                [
+                    (*live.pane(f"erasure {erasure_id} {passes}", start, key, change), landing_time)
+                    for (start, key), change in changes.items()
+                    if change
+                ],
+            )
+
+    def _erase_dead_letters(self, subject: Subject, result: Erasure) -> None:
+        found = []
+        with self._connection.cursor("dead_letters") as cursor:
+            cursor.execute(
+                "select message_id, payload_base64, attributes from pbm_bronze.dead_letter_orders"
+                " where error_type <> %s",
+                (ERASED,),
+            )
+            for message_id, payload_base64, attributes in cursor:
+                data = base64.b64decode(str(payload_base64))
+                if _names(data, attributes, subject):
+                    found.append(message_id)
+        self._execute(
+            "update pbm_bronze.dead_letter_orders set payload_base64 = '', attributes = '{}',"
+            " error_type = %s, error_message = %s where message_id = any(%s)",
+            ERASED,
+            ERASED_MESSAGE,
+            found,
+        )
+        result.rows_by_table["pbm_bronze.dead_letter_orders"] += len(found)
+
+    def _erase_made(self, subject: Subject, result: Erasure) -> None:
+        """Rows of silver, gold and the surveys that are the patient's."""
+        columns: dict[str, set[str]] = {}
+        for schema, table, column in self._rows(
+            "select table_schema, table_name, column_name from information_schema.columns"
+            " inner join information_schema.tables using (table_schema, table_name)"
+            " where table_type = 'BASE TABLE'"
+            " and (table_schema = any(%s) or table_schema || '.' || table_name = %s)",
+            list(MADE_FROM_EVENTS),
+            _SURVEYS,
+        ):
+            columns.setdefault(f"{schema}.{table}", set()).add(column)
+        parameters = {"keys": subject.keys, "orders": sorted(subject.orders)}
+        for table, names in sorted(columns.items()):
+            if condition := _is_the_patients(names):
+                statement = sql.SQL("delete from {} where {}").format(
+                    sql.Identifier(*table.split(".")), condition
+                )
+                with self._connection.cursor() as cursor:
+                    cursor.execute(statement, parameters)
+                    result.rows_by_table[table] += cursor.rowcount
+            for name, values in (
+                ("other_patient_keys", subject.keys),
+                ("other_order_ids", sorted(subject.orders)),
+            ):
+                if name in names:
+                    self._forget_claims(table, name, values, result)
+
+    def _forget_claims(
+        self, table: str, column: str, values: Sequence[str], result: Erasure
+    ) -> None:
+        """Rows of other patients that remember a copy which named this one."""
+        quoted = [json.dumps(value) for value in values]
+        statement = sql.SQL(
+            "update {} set {column} = null where exists ("
+            "select from unnest(%s::text[]) as claim where strpos({column}::text, claim) > 0)"
+        ).format(sql.Identifier(*table.split(".")), column=sql.Identifier(column))
+        with self._connection.cursor() as cursor:
+            cursor.execute(statement, (quoted,))
+            result.rows_by_table[table] += cursor.rowcount
+
+    # ------------------------------------------------------------------ nothing comes back
+
+    def _wait_for_older_transactions(self) -> None:
+        """Wait until no transaction is open that may have read what is gone."""
+        (moment,) = self._rows("select clock_timestamp()")[0]
+        self._connection.commit()
+        deadline = time.monotonic() + self._patience
+        while True:
+            open_ones, hidden = self._rows(
+                "select count(*) filter (where xact_start < %s"
+                " and (backend_xmin is not null or backend_xid is not null)),"
+                " count(*) filter (where backend_type is null)"
+                " from pg_stat_activity"
+                " where datname = current_database() and pid <> pg_backend_pid()",
+                moment,
+            )[0]
+            self._connection.commit()
+            if hidden:
+                raise ServiceError(
+                    "The patient was erased, but it cannot be seen whether a build is open that "
+                    "may bring rows back.",
+                    f"Grant pg_read_all_stats to {warehouse.PRIVACY_OFFICER}, and run `pbm erase` "
+                    "again.",
+                )
+            if not open_ones:
+                return
+            if time.monotonic() > deadline:
+                raise ServiceError(
+                    f"The patient was erased, but {open_ones} transactions that are older have "
+                    f"stayed open for {self._patience:.0f} s, and may bring rows back.",
+                    "End them (a build, or a session left open), and run `pbm erase` again.",
+                )
+            time.sleep(0.2)
+
+    def _prove(self, subject: Subject, result: Erasure) -> None:
+        """Search every table, as text, for the patient's id, mail addresses, keys and orders."""
+        texts = sorted(subject.texts)
+        result.searched = len(texts)
+        found = []
+        for schema, table in self._rows(
+            "select table_schema, table_name from information_schema.tables"
+            " where table_schema = any(%s) and table_type = 'BASE TABLE' order by 1, 2",
+            list(SEARCHED),
+        ):
+            statement = sql.SQL(
+                "select count(*) from {table} as searched"
+                " inner join unnest(%s::text[]) as wanted"
+                " on strpos(lower(searched::text), wanted) > 0"
+            ).format(table=sql.Identifier(schema, table))
+            (rows,) = self._rows(statement, texts)[0]
+            if rows:
+                found.append(f"{schema}.{table} ({rows} rows)")
+        if found:
+            raise CheckFailedError(
+                f"Something of the patient is still there: {', '.join(found)}.",
+                "Run `pbm erase` again; if this stays, look into these tables by hand.",
+            )
+
+    # ------------------------------------------------------------------ statements
+
+    def _execute(self, statement: str, *parameters: object) -> None:
+        self._connection.execute(statement.encode(), parameters)
+
+    def _rows(self, statement: str | sql.Composed, *parameters: Any) -> list[tuple[Any, ...]]:  # noqa: ANN401
+        text = statement.encode() if isinstance(statement, str) else statement
+        named = parameters[0] if parameters and isinstance(parameters[0], dict) else parameters
+        return self._connection.execute(text, named).fetchall()
+
+
+def _is_the_patients(columns: Collection[str]) -> sql.SQL | None:
+    """The condition on a table's rows; None where no column tells."""
+    if {"order_id", "patient_key"} <= set(columns):
+        return sql.SQL(
+            "patient_key = any(%(keys)s) or (patient_key is null and order_id = any(%(orders)s))"
+        )
+    if "patient_key" in columns:
+        return sql.SQL("patient_key = any(%(keys)s)")
+    return sql.SQL("order_id = any(%(orders)s)") if "order_id" in columns else None
+
+
+def _names(data: bytes, attributes: object, subject: Subject) -> bool:
+    """Whether a message that was refused is the patient's."""
+    patients, orders = named_in(data)
+    if any(one.strip(WHITE_SPACE).upper() == subject.patient_id for one in patients):
+        return True
+    if patients:  # it names somebody else
+        return False
+    of_attributes = set(attributes.values()) if isinstance(attributes, Mapping) else set()
+    if subject.orders & {*orders, *of_attributes}:
+        return True
+    text = data.decode("utf-8", "replace").lower()
+    return any(wanted in text for wanted in subject.texts)
+
+
+def _emails(payload: str) -> set[str]:
+    """The mail addresses of the patient whom a payload names."""
+    patient = json.loads(payload, parse_int=str, parse_float=str)["data"]["patient"]
+    email = patient.get("email")
+    return {email.strip(WHITE_SPACE)} if isinstance(email, str) and "@" in email else set()
