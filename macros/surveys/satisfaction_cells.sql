@@ -91,10 +91,10 @@ window_counts as (
     cross join windows
     inner join daily_counts
         on
-            daily_counts.counted_date <= response_days.response_date
-            and daily_counts.counted_date > {{ days_before(
+            response_days.response_date >= daily_counts.counted_date
+            and {{ days_before(
                 'response_days.response_date', 'windows.window_days'
-            ) }}
+            ) }} < daily_counts.counted_date
     group by
         response_days.response_date,
         windows.window_days,
