@@ -23,6 +23,9 @@ from tests.orchestration.airflow_stack import (
     airflow_platform,
 )
 
+# two pipelines and a scheduler, also where other tests have the other core
+pytestmark = pytest.mark.timeout(1800)
+
 WHEN = "2026-11-20T00:00:00+00:00"
 ORDER_COUNT, SEED = 30, 7
 # what tells how often a message came, and when: a message that was published twice is there twice
@@ -250,7 +253,7 @@ def test_killed_tasks_are_tried_again_and_gold_is_as_if_nothing_had_happened(
     _kill_with_its_task(scheduler.command("reconcile"))
 
     path = f"/api/v2/dags/{ORDERS}/dagRuns/{run}"
-    _until(lambda: scheduler.call("GET", path)["state"] in {"success", "failed"}, seconds=400)
+    _until(lambda: scheduler.call("GET", path)["state"] in {"success", "failed"}, seconds=900)
     states = disturbed.states(ORDERS)
     assert scheduler.call("GET", path)["state"] == "success", states
     tries = dict(
