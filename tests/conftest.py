@@ -85,6 +85,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByModuleFixt
 _OURS = (
     "PBM_",
     "DBT_",
+    "AIRFLOW_",
     "PUBSUB_EMULATOR_HOST",
     "GOOGLE_CLOUD_PROJECT",
 )

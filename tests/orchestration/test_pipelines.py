@@ -23,6 +23,9 @@ from tests.orchestration.airflow_stack import (
     airflow_platform,
 )
 
+# two pipelines and a scheduler, also where other tests have the other core
+pytestmark = pytest.mark.timeout(1800)
+
 WHEN = "2026-11-20T00:00:00+00:00"
 ORDER_COUNT, SEED = 30, 7
 # what tells how often a message came, and when: a message that was published twice is there twice
@@ -91,7 +94,8 @@ def test_nothing_of_a_patient_is_in_what_airflow_shows(fresh: AirflowPlatform) -
     payloads = fresh.rows(
         "select payload from pbm_bronze.raw_orders where payload like '%patient%'"
     )
-    patients = [json.loads(payload)["data"]["patient"] for (payload,) in payloads]
+    messages = [json.loads(payload).get("data") or {} for (payload,) in payloads]
+    patients = [message["patient"] for message in messages if message.get("patient")]
     words = {
         str(patient[field])
         for patient in patients
@@ -120,10 +124,6 @@ def test_a_failing_test_of_silver_stops_gold_the_watermark_and_the_asset(
     watermark = fresh.rows("select * from pbm_serving.serving_watermark")
     gold = fresh.value("select count(*) from pbm_gold.fact_order_lifecycle")
     one = "(select min(order_id) from pbm_silver.cleaned_orders_table)"
-    kept = fresh.rows(
-        "select order_id, current_status, source_built_at from pbm_silver.cleaned_orders_table"
-        f" where order_id = {one}"
-    )
     fresh.execute(
         "update pbm_silver.cleaned_orders_table set current_status = 'nonsense',"
         f" source_built_at = clock_timestamp() where order_id = {one}"
@@ -138,7 +138,6 @@ def test_a_failing_test_of_silver_stops_gold_the_watermark_and_the_asset(
     assert fresh.rows("select * from pbm_serving.serving_watermark") == watermark
     assert fresh.value("select count(*) from pbm_gold.fact_order_lifecycle") == gold
     assert fresh.published("pbm_gold") == 1
-    assert kept
 
 
 @dataclass
@@ -254,7 +253,7 @@ def test_killed_tasks_are_tried_again_and_gold_is_as_if_nothing_had_happened(
     _kill_with_its_task(scheduler.command("reconcile"))
 
     path = f"/api/v2/dags/{ORDERS}/dagRuns/{run}"
-    _until(lambda: scheduler.call("GET", path)["state"] in {"success", "failed"}, seconds=400)
+    _until(lambda: scheduler.call("GET", path)["state"] in {"success", "failed"}, seconds=900)
     states = disturbed.states(ORDERS)
     assert scheduler.call("GET", path)["state"] == "success", states
     tries = dict(
