@@ -20,7 +20,7 @@ from pbm.running import program, running_stack
 from pbm.settings import Settings
 
 _USER = "admin"
-_UNTIL_READY = 180
+_UNTIL_READY = 600
 _UNTIL_ENDED = 30
 
 

@@ -220,7 +220,7 @@ def scheduler(disturbed: AirflowPlatform) -> Iterator[Scheduler]:
 
 
 def _said(said: Path, process: "subprocess.Popen[str]", words: str) -> str:
-    until = time.monotonic() + 200
+    until = time.monotonic() + 600
     while time.monotonic() < until and process.poll() is None:
         for line in said.read_text().splitlines():
             if words in line:
