@@ -81,7 +81,8 @@ def erase(
             }
         )
         return
-    _report(counts, f"Erased (proof {erased.erasure_id})", json=False)
+    _report(counts, "Erased", json=False)
+    console.say(f"Proof: {erased.erasure_id} in pbm_ops.erasures.")
     console.say(
         f"{erased.searched} texts that named the patient were searched for in every table; "
         "none was found. The daily marts follow with the next build."

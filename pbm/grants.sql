@@ -180,7 +180,7 @@ revoke all on survey_data.survey_responses from pbm_transformer;
 alter default privileges for role pbm_transformer in schema survey_data
 revoke all on tables from pbm_loader, pbm_reporter, pbm_survey_reader, pbm_operator, pbm_privacy_officer;
 grant usage on schema survey_data to pbm_loader;
-grant select (response_id, order_id, invited_at, responded_at, survey_channel, survey_language, likelihood_to_recommend, overall_satisfaction, delivery_timeliness, staff_courtesy, refill_ease, order_communication, loaded_at) on survey_data.survey_responses to pbm_loader;
+grant select on survey_data.survey_responses to pbm_loader;
 grant insert on survey_data.survey_responses to pbm_loader;
 grant usage, create on schema survey_data to pbm_transformer;
 grant select (response_id, order_id, invited_at, responded_at, survey_channel, survey_language, likelihood_to_recommend, overall_satisfaction, delivery_timeliness, staff_courtesy, refill_ease, order_communication, loaded_at) on survey_data.survey_responses to pbm_transformer;

@@ -192,7 +192,7 @@ class Privacy:
             limit = max(
                 (rank(to) for at, to in limits if at in {table.name, table.schema}), default=-1
             )
-            if not table.is_source and table.schema in of.owns:
+            if not table.is_source and table.schema in {*of.owns, *of.creates_in}:
                 limit = rank(DIRECT)
             columns = {name for name, kind in table.columns.items() if rank(kind) <= limit}
             if columns:

@@ -139,9 +139,10 @@ def test_an_erasure_waits_for_what_had_read_the_patient_before(platform: Platfor
         thread.join(30)
     eraser.close()
     (result,) = results
-    assert result.rows_by_table == {
-        "pbm_bronze.raw_orders": 1, "pbm_bronze.dead_letter_orders": 0, "pbm_silver.made": 1,
-    }  # fmt: skip
+    assert {table: rows for table, rows in result.rows_by_table.items() if rows} == {
+        "pbm_bronze.raw_orders": 1,
+        "pbm_silver.made": 1,
+    }
     assert platform.value("select count(*) from pbm_silver.made") == 0
 
 
@@ -277,18 +278,18 @@ def events_coming_in(platform: Platform) -> Iterator[None]:
                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
                               cwd=PROJECT_ROOT)  # fmt: skip
     try:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 180
         query = "select count(*) from pbm_bronze.raw_orders where message_id not like 'file-%'"
         while platform.value(query) == 0:
             assert time.monotonic() < deadline, "nothing comes in"
             time.sleep(0.2)
         yield
-        assert source.wait(60) == 0
+        assert source.wait(180) == 0
     finally:
         source.kill()
         source.wait()
         follower.terminate()
-        _, errors = follower.communicate(timeout=60)
+        _, errors = follower.communicate(timeout=180)
     assert follower.returncode == 0, errors
     platform.ingest("pubsub")
     # what was in flight under the old key when it changed

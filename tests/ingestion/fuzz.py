@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from ingestion.events import (
     EVENT_TYPES,
     MAX_ID_LENGTH,
+    MAX_SCHEMA_VERSION,
     DeadLetter,
     Message,
     Pseudonymiser,
@@ -57,8 +58,27 @@ def seeds() -> list[bytes]:
     return found
 
 
+VALUES = (
+    None, True, 0, -1, 1.5, 10**30, 2**31, float("inf"), "", " \t", "x" * 65, "1", "\x00", "\ud800",
+    "\U0001f48a", [], {}, [[]], {"a": {}}, "order_shipped", " Order-Delivered ",
+    "0001-01-01T00:00:00Z",
+)  # fmt: skip
+
+
+def rewritten(random_: random.Random) -> bytes:
+    """A good message with some of its values replaced, written with and without line breaks."""
+    event = json.loads(random_.choice(seeds()))
+    for _ in range(random_.randint(1, 3)):
+        place = random_.choice([event, event.get("data"), {}])
+        if isinstance(place, dict) and place:
+            place[random_.choice(list(place))] = random_.choice(VALUES)
+    return json.dumps(event, indent=random_.choice([None, None, 1])).encode()
+
+
 def mutated(random_: random.Random, corpus: list[bytes]) -> bytes:
     """A message of the corpus with some changes."""
+    if random_.random() < 0.4:
+        return rewritten(random_)
     data = bytearray(random_.choice(corpus))
     for _ in range(random_.randint(1, 6)):
         at = random_.randrange(len(data) + 1)
@@ -106,6 +126,11 @@ def _check_row(row: RawOrder, data: bytes) -> None:
     for text in (row.event_id, row.order_id, row.payload, row.source_system or ""):
         text.encode()
         assert "\x00" not in text
+    # nor in any string once it is read, one that a later name replaces included
+    read = json.loads(row.payload, parse_int=str, parse_float=str, object_pairs_hook=list)
+    assert "\\u0000" not in json.dumps(read, ensure_ascii=False)
+    json.dumps(read, ensure_ascii=False).encode()
+    assert 1 <= row.schema_version <= MAX_SCHEMA_VERSION
     assert (row.patient_key is None) is (patient_id_of(row.payload) is None)
     assert row.patient_key is None or len(row.patient_key) == 64
     live_labels(row.event_type, row.payload)

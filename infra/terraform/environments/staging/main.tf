@@ -13,6 +13,7 @@ module "platform" {
   monthly_budget            = var.monthly_budget
   dashboard_image           = var.dashboard_image
   dashboard_viewers         = var.dashboard_viewers
+  pseudonym_key_version     = var.pseudonym_key_version
   survey_connection_is_made = var.survey_connection_is_made
   is_synthetic              = true
   sql_tier                  = "db-custom-1-3840"

@@ -55,3 +55,9 @@ variable "monthly_budget" {
   description = "What a month is meant to cost, in US dollars."
   type        = number
 }
+
+variable "pseudonym_key_version" {
+  description = "Version of the secret with the key of the pseudonyms that ingestion uses."
+  type        = number
+  default     = 1
+}

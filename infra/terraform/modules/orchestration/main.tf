@@ -23,10 +23,16 @@ resource "google_composer_environment" "airflow" {
       }
 
       env_variables = {
-        PBM_GOOGLE_REGION          = var.region
-        PBM_DATAFLOW_TEMPLATE      = "gs://${var.dataflow_bucket}/templates/pbm-orders.json"
-        PBM_ORDERS_SUBSCRIPTION_ID = var.subscription
-        PBM_BIGQUERY_LOCATION      = var.region
+        PBM_DBT_TARGET                    = "prod"
+        PBM_DATAFLOW_TEMPLATE             = "gs://${var.dataflow_bucket}/templates/pbm-orders.json"
+        PBM_DATAFLOW_PSEUDONYM_KEY_SECRET = "projects/${var.project_id}/secrets/pbm-pseudonym-key/versions/${var.pseudonym_key_version}"
+        PBM_PSEUDONYM_KEY_VERSION         = var.pseudonym_key_version
+        PBM_DATAFLOW_UNDELIVERABLE_TOPIC  = var.undeliverable_topic
+        PBM_DATAFLOW_REGION               = var.region
+        PBM_DATAFLOW_SERVICE_ACCOUNT      = var.emails.dataflow
+        PBM_DATAFLOW_SUBNETWORK           = var.subnetwork_id
+        PBM_BIGQUERY_LOCATION             = var.region
+        PBM_CLOUDSQL_CONNECTION           = "${var.project_id}.${var.region}.pbmpostgre"
       }
     }
 

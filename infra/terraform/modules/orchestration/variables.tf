@@ -55,9 +55,14 @@ variable "dataflow_bucket" {
   type        = string
 }
 
-variable "subscription" {
-  description = "Full name of the subscription that ingestion reads."
+variable "undeliverable_topic" {
+  description = "Full name of the topic of what no table takes."
   type        = string
+}
+
+variable "pseudonym_key_version" {
+  description = "Version of the secret with the key of the pseudonyms."
+  type        = number
 }
 
 variable "emails" {

@@ -96,18 +96,19 @@ module "ingestion" {
 module "orchestration" {
   source = "../orchestration"
 
-  project_id        = var.project_id
-  region            = var.region
-  environment       = var.environment
-  network_id        = module.network.network_id
-  subnetwork_id     = module.network.worker_subnetwork_id
-  kms_key           = module.encryption.keys.composer
-  web_server_ranges = var.web_server_ranges
-  dataflow_bucket   = "${var.project_id}-pbm-dataflow-${var.environment}"
-  subscription      = module.pubsub.subscription
-  emails            = module.identities.emails
-  members           = module.identities.members
-  account_names     = module.identities.names
+  project_id            = var.project_id
+  region                = var.region
+  environment           = var.environment
+  network_id            = module.network.network_id
+  subnetwork_id         = module.network.worker_subnetwork_id
+  kms_key               = module.encryption.keys.composer
+  web_server_ranges     = var.web_server_ranges
+  dataflow_bucket       = "${var.project_id}-pbm-dataflow-${var.environment}"
+  undeliverable_topic   = module.pubsub.undeliverable_topic
+  pseudonym_key_version = var.pseudonym_key_version
+  emails                = module.identities.emails
+  members               = module.identities.members
+  account_names         = module.identities.names
 }
 
 module "dashboard" {

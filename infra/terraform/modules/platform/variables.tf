@@ -51,6 +51,12 @@ variable "survey_connection_is_made" {
   default     = false
 }
 
+variable "pseudonym_key_version" {
+  description = "Version of the secret with the key of the pseudonyms that ingestion uses."
+  type        = number
+  default     = 1
+}
+
 variable "sql_tier" {
   description = "Machine type of the survey database."
   type        = string

@@ -150,7 +150,7 @@ resource "google_bigquery_connection_iam_member" "dbt_surveys" {
 
   project       = var.project_id
   location      = var.region
-  connection_id = "pbm-surveys"
+  connection_id = "pbmpostgre"
   role          = "roles/bigquery.connectionUser"
   member        = var.members.dbt
 }
