@@ -14,7 +14,7 @@ PYTHON ?= $(shell for p in python3.11 python3 python; do \
 	&& echo $$p && break; done)
 DEMO_ORDERS ?= 2000
 
-.PHONY: help setup demo airflow composer-bundle test lint format generate bench docs lock clean
+.PHONY: help setup demo dashboard live airflow composer-bundle test browser lint format generate bench docs screenshots lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  \033[1mmake %-15s\033[0m %s\n", $$1, $$2}'
@@ -34,15 +34,30 @@ $(READY): requirements/dev.txt requirements/uv.txt pyproject.toml
 demo: setup ## Show the whole platform at work on 2,000 orders (DEMO_ORDERS=N for another number)
 	@$(BIN)/pbm demo --orders $(DEMO_ORDERS)
 
+dashboard: setup ## Open the dashboards on the local stack
+	@$(BIN)/pbm dashboard
+
+live: setup ## Run the whole twin in one terminal: generator, ingestion, dbt, dashboards
+	@$(BIN)/pbm live
+
 airflow: setup ## Run Airflow on the local stack until Ctrl-C; prints how to log in
 	@$(BIN)/pbm airflow standalone
 
 composer-bundle: setup ## Build what a managed Airflow is given: DAGs, dbt project and manifest
 	@$(BIN)/pbm airflow bundle
 
-test: setup ## Run every check and test; the fast ones first
+test: setup browser ## Run every check and test; the fast ones first
 	@tests/lint
 	@$(BIN)/pytest --numprocesses logical --maxprocesses 4 --no-loadscope-reorder
+
+# The dashboards are tested in a real browser.
+browser:
+	@if ! command -v chromium >/dev/null; then \
+	  if [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then \
+	    echo "The tests look at the dashboards in Chromium, which is not installed." \
+	      "Install it (Debian: sudo apt-get install chromium) and run make again." >&2; exit 5; fi; \
+	  echo "setup: installing Chromium, in which the dashboards are tested"; \
+	  apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y chromium >/dev/null; fi
 
 lint: setup ## Check style and types: ruff, mypy, sqlfluff on both dialects, dbt parse
 	@tests/lint
@@ -62,6 +77,9 @@ bench: setup ## Measure speed against baselines of the same run; writes docs/ben
 docs: setup ## Build the dbt docs site into target/static_index.html
 	@$(BIN)/pbm docs
 	@echo "docs: open target/static_index.html"
+
+screenshots: setup browser ## Take the pictures of the dashboards in docs/images/ anew
+	@$(BIN)/pbm screenshots
 
 lock: setup ## Compile requirements/ anew from pyproject.toml
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \

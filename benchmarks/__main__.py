@@ -5,13 +5,15 @@ from typing import Annotated
 
 import typer
 
-from benchmarks import ingestion, orchestration, warehouse
+from benchmarks import dashboards, ingestion, orchestration, warehouse
 
 
 def main(
     sections: Annotated[
         list[str] | None,
-        typer.Argument(help="ingestion, warehouse, orchestration; everything if none is named."),
+        typer.Argument(
+            help="ingestion, warehouse, orchestration, dashboards; everything if none is named."
+        ),
     ] = None,
     events: Annotated[int, typer.Option(min=1000, help="Size of the ingestion run.")] = 100_000,
     backlog: Annotated[
@@ -39,6 +41,8 @@ def main(
         warehouse.run(orders, fewer_orders)
     if not sections or "orchestration" in sections:
         orchestration.run(pipeline_orders)
+    if not sections or "dashboards" in sections:
+        dashboards.run(orders)
 
 
 if __name__ == "__main__":

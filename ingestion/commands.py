@@ -6,8 +6,9 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from json import loads as parse_json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -113,6 +114,13 @@ def generate_orders(  # noqa: PLR0913  one option each
     rate: Annotated[
         float, typer.Option(min=0, help="Messages a second; 0 is as fast as it goes.")
     ] = 0,
+    real_time: Annotated[
+        bool,
+        typer.Option(
+            "--real-time",
+            help="Send what has happened by now at once, and every later event when it happens.",
+        ),
+    ] = False,
     manifest: Annotated[
         Path | None,
         typer.Option(help="Where to write the manifest; PBM_HOME/manifests/ if not given."),
@@ -124,6 +132,11 @@ def generate_orders(  # noqa: PLR0913  one option each
     What was sent is summed up in a manifest, with which a warehouse can be compared. Running the
     command again sends the same events again, and an event counts once.
     """
+    if real_time and (rate or shuffle or late):
+        raise UsageError(
+            "--real-time goes with none of --rate, --shuffle and --late.",
+            "In real time every event has its own moment.",
+        )
     settings = load_settings()
     log_to(settings.home)
     with _progress("preparing orders") as say:
@@ -151,7 +164,8 @@ def generate_orders(  # noqa: PLR0913  one option each
         with _opened_target(settings, to) as send:
             if to == PUBSUB:
                 sending.begin()
-            for batch in _paced(simulation.batches(), rate):
+            batches = simulation.batches()
+            for batch in in_real_time(batches) if real_time else _paced(batches, rate):
                 send(batch)
                 sent += len(batch)
                 say(f"{sent:,} messages")
@@ -217,6 +231,43 @@ def _paced(
             yield batch[first : first + size]
             sent += len(batch[first : first + size])
             time.sleep(max(0.0, started + sent / rate - time.monotonic()))
+
+
+def in_real_time(
+    batches: "Iterator[list[SimulatedMessage]]",
+    now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    sleep: Callable[[float], None] = time.sleep,
+) -> "Iterator[Sequence[SimulatedMessage]]":
+    """The same messages, each when it has happened.
+
+    Args:
+        batches: Messages in the order of their events' time.
+        now: The clock.
+        sleep: Waits for so many seconds.
+    """
+    for batch in batches:
+        due: list[SimulatedMessage] = []
+        for message in batch:
+            while (happens_at := _happens_at(message)) is not None and happens_at > now():
+                if due:
+                    yield due
+                    due = []
+                else:
+                    sleep(min(1.0, (happens_at - now()).total_seconds()))
+            due.append(message)
+        if due:
+            yield due
+
+
+def _happens_at(message: "SimulatedMessage") -> datetime | None:
+    """When the event of a message happens; None where it does not say: it goes with the rest."""
+    try:
+        moment = datetime.fromisoformat(parse_json(message.data)["event_timestamp"])
+    except (ValueError, KeyError, TypeError):
+        return None
+    # what is malformed on purpose may be of any time
+    within = moment.tzinfo is not None and abs(moment - datetime.now(UTC)) < timedelta(days=3660)
+    return moment if within else None
 
 
 class Runner(StrEnum):

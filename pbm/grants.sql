@@ -165,8 +165,6 @@ grant select on pbm_speed.live_order_metrics to pbm_loader;
 grant insert on pbm_speed.live_order_metrics to pbm_loader;
 grant usage on schema pbm_speed to pbm_transformer;
 grant select on pbm_speed.live_order_metrics to pbm_transformer;
-grant usage on schema pbm_speed to pbm_reporter;
-grant select on pbm_speed.live_order_metrics to pbm_reporter;
 grant usage on schema pbm_speed to pbm_operator;
 grant select on pbm_speed.live_order_metrics to pbm_operator;
 grant usage on schema pbm_speed to pbm_privacy_officer;

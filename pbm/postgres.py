@@ -184,5 +184,5 @@ def _programs() -> Path:
 def _is_postgres(pid: int, data: Path) -> bool:
     try:
         return str(data) in psutil.Process(pid).cmdline()
-    except psutil.Error:
+    except (psutil.Error, ValueError):  # below zero while initdb fills the folder
         return False

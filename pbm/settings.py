@@ -101,6 +101,27 @@ class Settings(BaseSettings):
         default=None,
         description="Id of a Looker Studio report to copy; a new one starts empty without it.",
     )
+    dashboard_dsn: Annotated[SecretStr | None, _BlankIsNone] = Field(
+        default=None,
+        description="PostgreSQL for the dashboards, by a login that may only read; the stack's own "
+        "login pbm_dashboard if not set.",
+    )
+    dashboard_manifest: Annotated[Path | None, _BlankIsNone] = Field(
+        default=None,
+        description="dbt's manifest.json, from which the dashboards explain their metrics; "
+        "PBM_HOME/dashboard/manifest.json if not set.",
+    )
+    dashboard_sign_in: Literal["off", "oidc"] = Field(
+        default="off",
+        description="oidc: everybody signs in by the [auth] of .streamlit/secrets.toml.",
+    )
+    dashboard_quiet_seconds: int = Field(
+        default=45, ge=5, description="After so long without a message a page says so."
+    )
+    dashboard_max_bytes_billed: int = Field(
+        default=10 * 2**30, ge=1, description="A query on BigQuery that would scan more fails."
+    )
+    bigquery_location: str = Field(default="US", description="Where the datasets are.")
     orders_topic: str = Field(default="orders-topic", description="Topic of the order events.")
     orders_subscription: str = Field(
         default="orders-topic-sub", description="Subscription that ingestion reads."

@@ -94,6 +94,17 @@ class Stack:
             )
         return dsn
 
+    def dashboard_dsn(self) -> str:
+        """Connection string of the login that may only read gold and serving.
+
+        Raises:
+            ServiceError: No server is given and the embedded one does not run.
+        """
+        given = self.settings.dashboard_dsn
+        if given is not None:
+            return given.get_secret_value()
+        return warehouse.as_login(self.require_postgres_dsn(), warehouse.DASHBOARD)
+
     def pubsub_emulator_host(self) -> str | None:
         """``host:port`` of the emulator; None while none is known."""
         given = self._given_emulator_host()
@@ -160,6 +171,7 @@ class Stack:
             "PBM_HOME": str(self.home),
             "PBM_POSTGRES_DSN": self.require_postgres_dsn(),
         }
+        variables["PBM_DASHBOARD_DSN"] = self.dashboard_dsn()
         host = self.pubsub_emulator_host()
         if host is not None:  # absent where no emulator is installed: files still work
             variables["PUBSUB_EMULATOR_HOST"] = host

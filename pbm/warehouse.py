@@ -15,6 +15,8 @@ LOADER: Final = "pbm_loader"
 TRANSFORMER: Final = "pbm_transformer"
 REPORTER: Final = "pbm_reporter"
 PRIVACY_OFFICER: Final = "pbm_privacy_officer"
+DASHBOARD: Final = "pbm_dashboard"
+"""A login that is a reporter and nothing else; the others are taken by ``set role``."""
 
 OLDEST_SERVER = 160000
 _MIGRATION_LOCK = 0x70626D  # "pbm": one migration at a time per database
@@ -25,6 +27,12 @@ def describe(dsn: str) -> str:
     parts = _parse(dsn)
     host, port = parts.get("host", "localhost"), parts.get("port", "5432")
     return f"PostgreSQL at {host}:{port} (database {parts.get('dbname', 'postgres')})"
+
+
+def as_login(dsn: str, login: str) -> str:
+    """The same database by another login, which has no password."""
+    parts = {name: value for name, value in _parse(dsn).items() if name != "password"}
+    return conninfo.make_conninfo("", **{**parts, "user": login})
 
 
 def _parse(dsn: str) -> dict[str, str]:

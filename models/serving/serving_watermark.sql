@@ -27,6 +27,8 @@
     'dim_patients',
     'dim_payers',
     'dim_pharmacies',
+    'dim_reject_codes',
+    'dim_stage_targets',
     'fact_order_events',
     'fact_order_lifecycle',
     'carrier_performance_daily',

@@ -80,7 +80,7 @@ class Dbt:
         assert result.exception is None, result.exception
         return {
             one.node.unique_id: Outcome(
-                one.node.original_file_path, str(one.status), one.message or ""
+                one.node.original_file_path.removeprefix("./"), str(one.status), one.message or ""
             )
             for one in result.result
         }

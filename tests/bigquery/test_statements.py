@@ -1,11 +1,13 @@
 """Every model and data test as dbt compiles it for BigQuery, analysed by ZetaSQL."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from dashboards.queries import Query, all_queries
 from tests.bigquery import federated
 from tests.bigquery.projects import PROJECT, Dbt, write_bigquery_profile
 from tests.bigquery.zetasql_engine import SqlError, Table, ZetaSql, one_name
@@ -97,6 +99,27 @@ def project_files() -> list[str]:
         *PROJECT_ROOT.glob("seeds/*.yml"),
     ]
     return sorted({str(Path(file).relative_to(PROJECT_ROOT)) for file in found})
+
+
+_BINDS = {"text": "STRING", "integer": "INT64", "timestamp": "TIMESTAMP", "date": "DATE"}
+
+
+@pytest.mark.parametrize("query", all_queries(), ids=lambda query: query.name)
+def test_bigquery_would_take_a_query_of_the_dashboards(
+    query: Query, statements: Statements, engine: ZetaSql
+) -> None:
+    """Against the tables as their models give them; only gold and serving are there to read."""
+    tables = {
+        name: table
+        for name, table in statements.tables.items()
+        if name.split(".")[1] in {"pbm_gold", "pbm_serving"}
+    }
+    # a client puts its own project before a dataset
+    sql = re.sub(r"\b(pbm_(?:gold|serving)\.\w+)", rf"`{PROJECT}.\1`", query.sql)
+    binds = {name: _BINDS[kind] for name, kind in query.binds.items()}
+    analysis = engine.analyze(sql, tables, binds)
+    assert analysis.kind == "query"
+    assert analysis.columns
 
 
 @pytest.mark.parametrize("file", project_files())

@@ -161,9 +161,9 @@ FINE = {"success", "pass", "no-op"}  # an exposure is no-op
 
 
 def project_files() -> list[str]:
-    """Every file of the project from which something is built, from the project's root."""
+    """Every file of the project from which something is built or run, from its root."""
     root = Path(__file__).resolve().parents[2]
-    patterns = ("models/**/*.sql", "models/exposures.yml", "seeds/*.csv")
+    patterns = ("models/**/*.sql", "models/exposures.yml", "seeds/*.csv", "dbt_project.yml")
     return sorted(
         str(path.relative_to(root)) for pattern in patterns for path in root.glob(pattern)
     )

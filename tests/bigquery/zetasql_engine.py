@@ -271,20 +271,27 @@ class ZetaSql:
             language_options=_LANGUAGE, default_timezone="UTC"
         )
 
-    def analyze(self, sql: str, tables: Mapping[str, Table]) -> Analysis:
+    def analyze(
+        self, sql: str, tables: Mapping[str, Table], parameters: Columns | None = None
+    ) -> Analysis:
         """Analyse one statement.
 
         Args:
             sql: The statement.
             tables: Every table that it may name, by ``project.dataset.table``.
+            parameters: The type of each ``@name`` that it may bind.
 
         Raises:
             SqlError: BigQuery would refuse it, as far as the analyser can tell.
         """
+        options = options_pb2.AnalyzerOptionsProto()
+        options.CopyFrom(self._options)
+        for name, kind in (parameters or {}).items():
+            options.query_parameters.add(name=name, type=_type_proto(kind))
         request = service.AnalyzeRequest(
             sql_statement=one_name(sql),
             registered_catalog_id=self._registered(tables),
-            options=self._options,
+            options=options,
         )
         answer = self._call("Analyze", request, service.AnalyzeResponse)
         member, statement = _innermost(answer.resolved_statement)

@@ -12,6 +12,7 @@ select
     event_type,
 
     ---------- timestamps
+    event_timestamp,
     publish_time,
     ingested_at
 from {{ source('pbm_bronze', 'raw_orders') }}

@@ -1,0 +1,1 @@
+"""The pages. Each is layout; its numbers come from ``dashboards.queries``."""
