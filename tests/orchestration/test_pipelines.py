@@ -246,8 +246,11 @@ def test_killed_tasks_are_tried_again_and_gold_is_as_if_nothing_had_happened(
     task.kill()  # all is published, and nobody knows
 
     ingesting = scheduler.command("ingest")
-    leases = "select count(*) from pbm_ops.subscription_leases"
-    _until(lambda: disturbed.value(leases) > 0)
+    holds = (
+        "select count(*) from pbm_ops.ingest_runs"
+        " where ended_at is null and leased_until > clock_timestamp()"
+    )
+    _until(lambda: disturbed.value(holds) > 0)
     _kill_with_its_task(ingesting)  # messages are in its hands
 
     _kill_with_its_task(scheduler.command("reconcile"))
