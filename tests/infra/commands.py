@@ -19,8 +19,6 @@ from dbt.cli.main import cli as dbt_cli
 from pbm.cli import app
 from tests.conftest import PROJECT_ROOT
 
-"""Targets of `make` that are written elsewhere."""
-
 
 def problems(text: str) -> list[str]:
     """What is wrong with the commands of a script or a code block."""

@@ -17,8 +17,6 @@ BUILDS = sorted((PROJECT_ROOT / "infra" / "cloudbuild").glob("*.yaml"))
 DOCKERFILES = sorted((PROJECT_ROOT / "infra").glob("*/Dockerfile"))
 LINE = re.compile(r"^([A-Za-z0-9._-]+)==([^ ;\\]+)", re.MULTILINE)
 
-"""Folders of the dashboard, which is written elsewhere."""
-
 
 def steps(file: Path) -> list[dict[str, Any]]:
     found = yaml.safe_load(file.read_text())["steps"]

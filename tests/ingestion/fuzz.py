@@ -58,7 +58,7 @@ def seeds() -> list[bytes]:
     return found
 
 
-VALUES = (
+VALUES: tuple[object, ...] = (
     None, True, 0, -1, 1.5, 10**30, 2**31, float("inf"), "", " \t", "x" * 65, "1", "\x00", "\ud800",
     "\U0001f48a", [], {}, [[]], {"a": {}}, "order_shipped", " Order-Delivered ",
     "0001-01-01T00:00:00Z",
