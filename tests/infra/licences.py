@@ -43,6 +43,7 @@ ALLOWED: Final = {
 """Licences under which a package may be used beside code of any licence."""
 
 EXCEPTIONS: Final = {
+    "axe-playwright-python": "its metadata state none; it has MIT, and axe-core in it MPL-2.0",
     "openlineage-sql": "its metadata state none; OpenLineage, whose part it is, has Apache-2.0",
 }
 """Packages with another licence, and why they may be used all the same."""

@@ -7,6 +7,7 @@ runs for as long as it is told to; `make test` runs it for two seconds.
 
 import argparse
 import base64
+import copy
 import json
 import random
 import time
@@ -71,7 +72,7 @@ def rewritten(random_: random.Random) -> bytes:
     for _ in range(random_.randint(1, 3)):
         place = random_.choice([event, event.get("data"), {}])
         if isinstance(place, dict) and place:
-            place[random_.choice(list(place))] = random_.choice(VALUES)
+            place[random_.choice(list(place))] = copy.deepcopy(random_.choice(VALUES))
     return json.dumps(event, indent=random_.choice([None, None, 1])).encode()
 
 
