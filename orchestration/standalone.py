@@ -38,6 +38,8 @@ def run(settings: Settings, port: int) -> int:
             **os.environ,
             **stack.environment(),
             **variables(stack),
+            # Airflow starts its parts by the name `airflow`
+            "PATH": os.pathsep.join([str(Path(program("airflow")).parent), os.environ["PATH"]]),
             "AIRFLOW__API__PORT": str(port),
             "AIRFLOW__API__HOST": "127.0.0.1",
             "AIRFLOW__API__BASE_URL": address,
