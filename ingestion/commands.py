@@ -23,9 +23,10 @@ from ingestion import (
     reconcile_commands,
     survey_commands,
 )
+from ingestion.files import written
 from ingestion.manifests import PUBSUB, Sending
 from pbm import console
-from pbm.errors import InputError, UsageError
+from pbm.errors import UsageError
 from pbm.logs import log_to
 from pbm.settings import Settings, load_settings
 from pbm.stack import Stack
@@ -197,19 +198,8 @@ def _opened_target(
         yield lambda batch: sys.stdout.buffer.writelines(one.data + b"\n" for one in batch)
         sys.stdout.buffer.flush()
     else:
-        path = Path(to)
-        draft = path.with_name(f"{path.name}.{os.getpid()}.draft")
-        try:
-            with draft.open("wb") as file:
-                yield lambda batch: file.writelines(one.data + b"\n" for one in batch)
-            draft.replace(path)
-        except OSError as error:
-            raise InputError(
-                f"The file {path} cannot be written: {error.strerror}.",
-                "Name a file in a folder that exists and that you may write.",
-            ) from error
-        finally:
-            draft.unlink(missing_ok=True)
+        with written(Path(to)) as file:
+            yield lambda batch: file.writelines(one.data + b"\n" for one in batch)
 
 
 def _ignore(_: object) -> None:

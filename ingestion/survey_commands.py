@@ -9,9 +9,10 @@ from typing import Annotated
 import typer
 
 from ingestion import surveys
+from ingestion.files import written
 from ingestion.surveys import SurveyResponse
 from pbm import console
-from pbm.errors import CheckFailedError, InputError
+from pbm.errors import CheckFailedError
 from pbm.logs import log_to
 from pbm.settings import load_settings
 from pbm.stack import Stack
@@ -81,16 +82,8 @@ def _write(found: list[SurveyResponse], to: str) -> None:
         sys.stdout.buffer.writelines(surveys.write_lines(found))
         sys.stdout.buffer.flush()
         return
-    path = Path(to)
-    draft = path.with_name(f"{path.name}.draft")
-    try:
-        draft.write_bytes(b"".join(surveys.write_lines(found)))
-        draft.replace(path)
-    except OSError as error:
-        raise InputError(
-            f"The file {path} cannot be written: {error.strerror}.",
-            "Name a file in a folder that exists and that you may write.",
-        ) from error
+    with written(Path(to)) as file:
+        file.writelines(surveys.write_lines(found))
 
 
 @app.command()

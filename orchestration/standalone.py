@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import subprocess
 import threading
 import time
@@ -16,6 +15,7 @@ import psutil
 
 from orchestration.environment import variables
 from pbm import console
+from pbm.processes import free_port
 from pbm.running import program, running_stack
 from pbm.settings import Settings
 
@@ -32,7 +32,7 @@ def run(settings: Settings, port: int) -> int:
         port: Port of the pages and of the REST API; a free one if 0.
     """
     with running_stack(settings) as stack:
-        port = port or _free_port()
+        port = port or free_port()
         address = f"http://127.0.0.1:{port}"
         environment = {
             **os.environ,
@@ -117,10 +117,3 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
         with suppress(psutil.NoSuchProcess):
             one.kill()
     psutil.wait_procs(alive, timeout=5)
-
-
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-        return port

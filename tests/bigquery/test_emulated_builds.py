@@ -16,6 +16,7 @@ from google.api_core.client_options import ClientOptions
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import bigquery
 
+from ingestion import bigquery as sinks
 from ingestion.events import Message, Pseudonymiser
 from ingestion.generate_pbm_orders import OrderSimulation
 from ingestion.pipeline import check_chunk
@@ -70,20 +71,9 @@ def test_dbt_builds_twice_over_bigquerys_interface(tmp_path: Path) -> None:
 
 def land(client: Any, messages: Sequence[Message]) -> None:
     """Check messages and send them as rows of bronze."""
-    rows = [
-        {
-            name: json.dumps(value)
-            if isinstance(value, dict)
-            else value.isoformat()
-            if isinstance(value, datetime)
-            else value
-            for name, value in row._asdict().items()
-        }
-        for row in check_chunk(messages, Pseudonymiser("k" * 32, 1)).raw_orders
-    ]
-    now = datetime.now(UTC).isoformat()
-    table = f"{PROJECT}.pbm_bronze.raw_orders"
-    assert not client.insert_rows_json(table, [{**row, "ingested_at": now} for row in rows])
+    accepted = check_chunk(messages, Pseudonymiser("k" * 32, 1)).raw_orders
+    rows = [sinks.row(order, "ingested_at") for order in accepted]
+    assert not client.insert_rows_json(f"{PROJECT}.pbm_bronze.raw_orders", rows)
 
 
 def build(folder: Path, *options: str) -> dict[str, Any]:
