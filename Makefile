@@ -59,9 +59,9 @@ browser:
 	  echo "setup: installing Chromium, in which the dashboards are tested"; \
 	  apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y chromium >/dev/null; fi
 
-test-long: setup ## Run the two tests that take many minutes: kills under a scheduler, a BigQuery emulator
+test-long: setup ## Run the test that takes many minutes: tasks killed under Airflow's scheduler
 	@$(BIN)/pytest --override-ini addopts="--import-mode=importlib -p no:bqemulator" \
-	  tests/bigquery/test_emulated_builds.py tests/orchestration/test_pipelines.py -k "killed_tasks or over_bigquerys"
+	  tests/orchestration/test_pipelines.py -k killed_tasks
 
 lint: setup ## Check style and types: ruff, mypy, sqlfluff on both dialects, dbt parse
 	@tests/lint
