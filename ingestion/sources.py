@@ -140,6 +140,10 @@ class PubSubSource:
     _EMPTY_PULLS_AT_END = 5
     _MESSAGES_PER_PULL = 1000
     _BATCHES_AHEAD = 2
+    # While pulls come back full there is more, and a larger batch costs less for each message.
+    # Google's emulator gives out no more than so many at a time.
+    _FULL_PULL = 100
+    _GATHERING_SECONDS = 1.0
     _ACKS_PER_CALL = 2000
 
     def __init__(
@@ -166,6 +170,7 @@ class PubSubSource:
         self._ack_deadline = timedelta(seconds=answer.ack_deadline_seconds)
         self._changed = threading.Condition()  # guards what follows
         self._waiting: deque[_Pulled] = deque()
+        self._is_behind = False  # the last pull was full
         self._handed_out: dict[uuid.UUID, list[_Pulled]] = {}
         self._has_ended = False
         self._error: Exception | None = None
@@ -173,10 +178,14 @@ class PubSubSource:
         self._puller.start()
 
     def batches(self) -> Iterator[Batch]:
-        """All that has come in since the last batch, up to the size of one."""
+        """All that has come in since the last batch, up to the size of one.
+
+        While there is more to pull, messages gather for a moment.
+        """
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._waiting or self._has_ended)
+                self._changed.wait_for(self._is_gathered, timeout=self._GATHERING_SECONDS)
                 if not self._waiting:
                     break
                 batch = Batch([])
@@ -221,10 +230,12 @@ class PubSubSource:
                     continue
                 pulled = self._pull()
                 with self._changed:
+                    self._is_behind = len(pulled.messages) >= self._FULL_PULL
                     if pulled.messages:
                         self._waiting.append(pulled)
                         self._changed.notify_all()
                         continue
+                    self._changed.notify_all()
                     holds_nothing = not self._waiting and not self._handed_out
                 empty_pulls = empty_pulls + 1 if holds_nothing else 0
                 if holds_nothing:
@@ -238,6 +249,14 @@ class PubSubSource:
             with self._changed:
                 self._has_ended = True
                 self._changed.notify_all()
+
+    def _is_gathered(self) -> bool:
+        """Whether waiting longer would not make the next batch larger."""
+        return (
+            self._has_ended
+            or not self._is_behind
+            or sum(len(pulled.messages) for pulled in self._waiting) >= self._batch_size
+        )
 
     def _has_room(self) -> bool:
         """Whether more may be pulled now; waits a little for it."""

@@ -92,6 +92,12 @@ def run_demo(settings: Settings, *, orders: int, seed: int | None, picture: Path
         generated, ingested = _events_in(demo, orders, seed, start)
         with demo.step("model") as step:
             step.result = _build(stack)
+        # patients answer about orders that gold knows as delivered
+        with demo.step("ask patients") as step:
+            surveys = demo.pbm("generate", "surveys", "--seed", str(seed))
+            step.result = f"{surveys['inserted']:,} survey answers in PostgreSQL"
+        with demo.step("model what they answered") as step:
+            step.result = _build(stack, "--select", "tag:survey")
         report = _report(stack, demo, generated, ingested, time.monotonic() - started)
     console.out.print(report)
     if picture is not None:
@@ -127,9 +133,10 @@ def _events_in(
     return generated, ingested
 
 
-def _build(stack: Stack) -> str:
+def _build(stack: Stack, *selected: str) -> str:
     # unit tests try the SQL on rows of their own: a developer's check, not a build's
-    command, environment = dbt_command(stack, ["build", "--exclude-resource-type", "unit_test"])
+    build = ["build", "--exclude-resource-type", "unit_test", *selected]
+    command, environment = dbt_command(stack, build)
     with tempfile.TemporaryFile("w+") as output:
         done = subprocess.run(
             [*command, "--no-use-colors"],
@@ -167,10 +174,19 @@ def _report(
             " p50_hours_placed_to_delivered, on_time_rate"
             " from pbm_gold.daily_order_summary order by order_date desc limit 7"
         ).fetchall()
+        satisfaction = connection.execute(
+            "select case when dimension = 'all' then 'all' else dimension_value end,"
+            " response_count, net_promoter_score, satisfied_rate"
+            " from pbm_gold.patient_satisfaction_daily"
+            " where dimension in ('all', 'lateness') and window_days = 90 and response_date ="
+            " (select max(response_date) from pbm_gold.patient_satisfaction_daily)"
+            " order by dimension, 1"
+        ).fetchall()
     parts: list[Table | Panel] = [
         _events_table(generated, ingested),
         _statuses_table(statuses),
         _days_table(days),
+        _satisfaction_table(satisfaction),
         _steps_table(demo.steps, seconds),
         Panel(
             "pbm up                         start the stack and leave it running\n"
@@ -233,6 +249,16 @@ def _days_table(rows: list[tuple[Any, ...]]) -> Table:
             "" if hours is None else f"{hours:.1f}",
             "" if rate is None else f"{rate:.1%}",
         )
+    return table
+
+
+def _satisfaction_table(rows: list[tuple[Any, ...]]) -> Table:
+    table = _table("What patients answered", "orders", "answers", "NPS", "satisfied")
+    for value, answers, score, satisfied in rows:
+        if score is None:
+            table.add_row(value, "hidden: fewer than 11", "", "")
+        else:
+            table.add_row(value, f"{answers:,}", f"{score:.0f}", f"{satisfied:.0%}")
     return table
 
 

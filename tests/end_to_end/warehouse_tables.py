@@ -17,8 +17,8 @@ def tables(platform: Platform, *schemas: str, views: bool = False) -> list[str]:
     return [row[0] for row in found]
 
 
-def contents(platform: Platform, table: str) -> list[str]:
-    """The rows of a table as text, sorted, without bookkeeping."""
+def contents(platform: Platform, table: str, *left_out: str) -> list[str]:
+    """The rows of a table as text, sorted, without bookkeeping and the columns ``left_out``."""
     schema, _, name = table.partition(".")
     columns = platform.rows(
         "select column_name from information_schema.columns"
@@ -26,7 +26,8 @@ def contents(platform: Platform, table: str) -> list[str]:
         schema,
         name,
     )
-    kept = ", ".join(f'"{row[0]}"' for row in columns if row[0] not in BOOKKEEPING)
+    without = BOOKKEEPING.union(left_out)
+    kept = ", ".join(f'"{row[0]}"' for row in columns if row[0] not in without)
     rows = platform.rows(f"select row({kept})::text from {table} order by 1")
     return [row[0] for row in rows]
 
