@@ -75,7 +75,7 @@ generate: setup ## Write anew every file that is made from others: contract, pri
 	@$(BIN)/python -m tests.infra.licences
 	@$(BIN)/python -m tests.infra.cost
 
-bench: setup ## Measure speed against baselines of the same run; writes docs/benchmarks.md
+bench: setup browser ## Measure speed against baselines of the same run; writes docs/benchmarks.md
 	@$(BIN)/python -m benchmarks
 
 docs: setup ## Build the dbt docs site into target/static_index.html

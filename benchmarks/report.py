@@ -1,5 +1,7 @@
 """Measurements to JSON and to docs/benchmarks.md, with the machine they were made on."""
 
+import importlib
+import inspect
 import json
 import os
 import platform
@@ -114,12 +116,20 @@ def write_page() -> None:
         result = json.loads(path.read_text())
         measurements = [Measurement(**one) for one in result["measurements"]]
         day = result["measured_at"][:10]
-        parts += ["", f"## {result['section']}", "", f"{result['machine']}; {day}.", ""]
+        parts += ["", f"## {result['section']}", "", *_about(result["section"]), ""]
+        parts += [f"{result['machine']}; {day}.", ""]
         parts += _table(measurements)
         if result["facts"]:
             parts += ["", "| what | |", "|---|--:|"]
             parts += [f"| {name} | {value} |" for name, value in result["facts"].items()]
     PAGE.write_text("\n".join(parts) + "\n")
+
+
+def _about(section: str) -> list[str]:
+    """What a section's module says of itself."""
+    text = inspect.getdoc(importlib.import_module(f"benchmarks.{section}")) or ""
+    about = text.removeprefix(f"Section {section}: ")
+    return (about[:1].upper() + about[1:]).splitlines()
 
 
 def _table(measurements: Sequence[Measurement]) -> list[str]:

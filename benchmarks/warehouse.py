@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -28,20 +28,25 @@ HAND_WRITTEN = Path(__file__).with_name("hand_written.sql")
 # hundred.
 _PARTS = (0.001, 0.01)
 _LOOK_UPS = 20
+LIVE = 2_000
+"""The last messages of the year come in after the last build: they are live."""
 
 
-def run(orders: int, smaller: int) -> None:
+def run(orders: int, smaller: int, then: Callable[[Bench], None] | None = None) -> None:
     """Measure with a year of ``orders``, and with one of ``smaller`` to see how it grows.
 
     Args:
         orders: Orders of the larger year.
         smaller: Orders of the smaller one.
+        then: Called with the larger warehouse, to measure what else it serves.
     """
     section = Section("warehouse")
     for count in dict.fromkeys((smaller, orders)):
         with bench_stack() as bench:
             _one_size(section, bench, count)
-    section.write()
+            section.write()
+            if then is not None and count == orders:
+                then(bench)
 
 
 def _one_size(section: Section, bench: Bench, orders: int) -> None:
@@ -54,6 +59,7 @@ def _one_size(section: Section, bench: Bench, orders: int) -> None:
     with psycopg.connect(bench.dsn) as connection:
         rows = bronze.load(connection, _until(cuts[0], lines, kept))
     kept += lines  # to the end, so that its processes are gone before anything is measured
+    live = [kept.pop() for _ in range(min(LIVE, len(kept) // 2))][::-1]
     _maintain(bench)
     build = f"full build of {size}"
     dbt = _Dbt(bench)
@@ -74,14 +80,10 @@ def _one_size(section: Section, bench: Bench, orders: int) -> None:
         note="time of those models, one after the other",
     )  # fmt: skip
     _increments(section, dbt, size, rows, kept, cuts[1], (models, tests))
+    with psycopg.connect(bench.dsn) as connection:
+        bronze.load(connection, live)
+    _maintain(bench)
     _look_ups(section, bench, size)
-
-
-def built(bench: Bench) -> None:
-    """Build seeds and models, as a build that passed would leave them."""
-    dbt = _Dbt(bench)
-    dbt.run("seed")
-    dbt.run("run", "--vars", "{serving_watermark_moves: true}")
 
 
 _SAME = (
