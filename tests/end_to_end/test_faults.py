@@ -266,12 +266,32 @@ def test_a_pull_whose_answer_is_lost_is_waited_for(
     assert read == manifest["messages"]
 
 
-def read_all(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> int:
-    """How many messages a drain in this process gets."""
+def test_a_backlog_gathers_for_a_moment_and_no_longer(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every pull brings all that one can: there is always more to wait for."""
+    prepare(platform)
+    waiting = publish(platform, 6000)["messages"]
+    source, run = open_source(platform, monkeypatch, batch_size=waiting)
+    first = next(source.batches())
+    source.close()
+    run.end()
+    assert PubSubSource._FULL_PULL < len(first.messages) < waiting
+
+
+def open_source(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch, batch_size: int
+) -> tuple[PubSubSource, IngestRun]:
+    """The subscription, read by this process."""
     monkeypatch.setenv("PUBSUB_EMULATOR_HOST", platform.env["PUBSUB_EMULATOR_HOST"])
     subscription = f"projects/{platform.env['GOOGLE_CLOUD_PROJECT']}/subscriptions/orders-topic-sub"
     run = IngestRun(platform.dsn, subscription)
-    source = PubSubSource(subscription, batch_size=1000, follow=False, run=run)
+    return PubSubSource(subscription, batch_size=batch_size, follow=False, run=run), run
+
+
+def read_all(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> int:
+    """How many messages a drain in this process gets."""
+    source, run = open_source(platform, monkeypatch, batch_size=1000)
     read = 0
     for batch in source.batches():
         read += len(batch.messages)
