@@ -15,7 +15,7 @@
 
 with
 
-events as (
+events as {{ inlined() }}(
 
     select * from {{ ref('stg_order_events') }}
 

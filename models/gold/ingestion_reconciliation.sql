@@ -65,27 +65,20 @@ coalesce(
     {{ beginning_of_time() }}
 )
 {%- endset %}
+{%- set touched_since = earliest(
+    'publish_hour', touched_publish_hours(arrived_after)
+) %}
 
 touched_hours as (
 
-    -- a new message may count instead of another copy, in that copy's hour
-    select {{ utc_start_of('hour', 'copies.publish_time') }} as publish_hour
-    from messages
-    inner join messages as copies
-        on messages.event_id = copies.event_id
-    where messages.ingested_at > {{ arrived_after | indent(8) }}
-
-    union distinct
-
-    select {{ utc_start_of('hour', 'publish_time') }} as publish_hour
-    from dead_letters
-    where failed_at > {{ arrived_after | indent(8) }}
-
-    union distinct
-
-    select {{ utc_start_of('hour', 'window_start') }} as publish_hour
-    from panes
-    where emitted_at > {{ arrived_after | indent(8) }}
+    select touched.*
+    from (
+        {{ touched_publish_hours(arrived_after) | indent(8) }}
+    ) as touched
+    {%- if touched_since is not none %}
+    -- what has come in since the hour was asked for is for the next build
+    where touched.publish_hour >= {{ touched_since }}
+    {%- endif %}
 
 ),
 {%- endif %}
@@ -102,7 +95,11 @@ counted_messages as (
             and messages.publish_time
             < {{ minutes_before('touched_hours.publish_hour', -60) }}
     {%- endif %}
-    where messages.ingested_at < horizon.ends_before
+    where
+        messages.ingested_at < horizon.ends_before
+        {%- if is_incremental() and touched_since is not none %}
+        and messages.publish_time >= {{ touched_since }}
+        {%- endif %}
 
 ),
 
@@ -191,7 +188,11 @@ batch_counts as (
             and events.publish_minute
             < {{ minutes_before('touched_hours.publish_hour', -60) }}
     {%- endif %}
-    where events.ingested_at < horizon.ends_before
+    where
+        events.ingested_at < horizon.ends_before
+        {%- if is_incremental() and touched_since is not none %}
+        and events.publish_minute >= {{ touched_since }}
+        {%- endif %}
     group by {{ utc_start_of('hour', 'events.publish_minute') }}
 
 ),

@@ -16,7 +16,7 @@ lifecycles as (
 
 ),
 
-events as (
+events as {{ inlined() }}(
 
     select * from {{ ref('fact_order_events') }}
 

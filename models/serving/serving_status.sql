@@ -2,13 +2,13 @@
 
 with
 
-messages as (
+messages as {{ inlined() }}(
 
     select * from {{ ref('stg_order_messages') }}
 
 ),
 
-dead_letters as (
+dead_letters as {{ inlined() }}(
 
     select * from {{ ref('stg_dead_letter_orders') }}
 

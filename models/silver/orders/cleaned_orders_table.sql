@@ -20,7 +20,7 @@
 
 with
 
-events as (
+events as {{ inlined() }}(
 
     select * from {{ ref('stg_order_events') }}
 
