@@ -258,7 +258,9 @@ def _satisfaction_table(rows: list[tuple[Any, ...]]) -> Table:
         if score is None:
             table.add_row(value, "hidden: fewer than 11", "", "")
         else:
-            table.add_row(value, f"{answers:,}", f"{score:.0f}", f"{satisfied:.0%}")
+            rate = "" if satisfied is None else f"{satisfied:.0%}"
+            count = "" if answers is None else f"{answers:,}"
+            table.add_row(value, count, f"{score:.0f}", rate)
     return table
 
 

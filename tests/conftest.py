@@ -31,8 +31,14 @@ _workers: list[Any] = []
 
 
 def pytest_configure() -> None:
-    """A run that is told to end ends its services, as after Ctrl-C."""
+    """A run that is told to end ends its services, as after Ctrl-C.
+
+    A shell starts what it runs in the background without Ctrl-C; the commands that are tested here
+    would inherit that.
+    """
     signal.signal(signal.SIGTERM, _end)
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _end(*_: object) -> None:

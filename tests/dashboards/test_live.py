@@ -60,7 +60,10 @@ def test_live_runs_everything_and_ctrl_c_ends_all_of_it(tmp_path: Path) -> None:
         assert all(name in said for name in ("streamlit", "ingest", "generate")), said
     finally:
         live.send_signal(signal.SIGINT)
-        code = live.wait(60)
+        try:
+            code = live.wait(60)
+        finally:
+            live.terminate()  # which does nothing to one that has ended
     assert code == 130
     _, alive = psutil.wait_procs(children, timeout=5)
     assert alive == []

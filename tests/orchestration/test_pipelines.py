@@ -281,7 +281,7 @@ def fresh_gold(fresh: AirflowPlatform) -> dict[str, list[str]]:
 def gold_of(platform: AirflowPlatform) -> dict[str, list[str]]:
     return {
         # another run publishes the same events at another time
-        table: contents(platform, table, "publish_time")
+        table: contents(platform, table, "publish_time", "events_hash")
         for table in tables(platform, "pbm_gold")
         if table not in NOT_COMPARED and "survey" not in table and "satisfaction" not in table
     }

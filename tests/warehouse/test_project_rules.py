@@ -39,6 +39,10 @@ EXCEPTIONS: Mapping[str, set[str]] = {
         "survey_satisfaction_daily",
     },
     "a model with many parents": {"serving_watermark"},
+    "a table that is read whole": {
+        "serving_status.ingestion_reconciliation",
+        "serving_status.serving_watermark",
+    },
 }
 
 
@@ -202,6 +206,34 @@ def test_no_model_has_many_parents(project: Project) -> None:
         name(model) for model in project.of("model") if len(project.parents(model, "model")) > 7
     }
     assert many == EXCEPTIONS["a model with many parents"]
+
+
+def test_no_table_that_grows_is_read_whole(project: Project) -> None:
+    """PostgreSQL computes a CTE that is named twice as a whole, unless it is told to inline it."""
+    found = {
+        f"{name(model)}.{table}"
+        for model in project.of("model")
+        for cte, table in whole_tables(model["raw_code"])
+        if table in {name(node) for node in project.of("model")}
+    }
+    assert found == EXCEPTIONS["a table that is read whole"]
+
+
+def whole_tables(code: str) -> Iterator[tuple[str, str]]:
+    """CTEs of a whole table that are named more than once, with the table."""
+    for cte, table in re.findall(
+        r"^(\w+) as \(\s+select \* from \{\{ ref\('(\w+)'\) \}\}\s+\)", code, re.MULTILINE
+    ):
+        if len(re.findall(rf"(?:from|join) {cte}\b|'{cte}'", code)) > 1:
+            yield cte, table
+
+
+def test_a_table_that_is_read_whole_is_seen() -> None:
+    cte = "events as {}(\n\n    select * from {{{{ ref('stg') }}}}\n\n)\nselect 1 from events"
+    twice = cte + " union all select 2 from events"
+    assert list(whole_tables(twice.format(""))) == [("events", "stg")]
+    assert list(whole_tables(twice.format("{{ inlined() }}"))) == []
+    assert list(whole_tables(cte.format(""))) == []
 
 
 def test_no_relation_is_named_in_sql(project: Project) -> None:

@@ -32,7 +32,7 @@
 
 with
 
-responses as (
+responses as {{ inlined() }}(
 
     select * from {{ ref('fact_survey_responses') }}
 
