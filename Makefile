@@ -14,7 +14,7 @@ PYTHON ?= $(shell for p in python3.11 python3 python; do \
 	&& echo $$p && break; done)
 DEMO_ORDERS ?= 2000
 
-.PHONY: help setup demo dashboard live airflow composer-bundle test browser lint format generate bench docs screenshots lock clean
+.PHONY: help setup demo dashboard live airflow composer-bundle test test-long browser lint format generate bench docs screenshots lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  \033[1mmake %-15s\033[0m %s\n", $$1, $$2}'
@@ -58,6 +58,10 @@ browser:
 	      "Install it (Debian: sudo apt-get install chromium) and run make again." >&2; exit 5; fi; \
 	  echo "setup: installing Chromium, in which the dashboards are tested"; \
 	  apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y chromium >/dev/null; fi
+
+test-long: setup ## Run the test that takes many minutes: tasks killed under Airflow's scheduler
+	@$(BIN)/pytest --override-ini addopts="--import-mode=importlib -p no:bqemulator" \
+	  tests/orchestration/test_pipelines.py -k killed_tasks
 
 lint: setup ## Check style and types: ruff, mypy, sqlfluff on both dialects, dbt parse
 	@tests/lint
