@@ -7,7 +7,6 @@ from typing import Annotated
 import typer
 
 from benchmarks import dashboards, ingestion, orchestration, warehouse
-from benchmarks.stack import Bench
 
 
 def main(
@@ -41,15 +40,10 @@ def main(
         ingestion.run(events, backlog, file_backlog)
     if not sections or {"warehouse", "dashboards"}.intersection(sections):
         wants_pages = not sections or "dashboards" in sections
-        warehouse.run(
-            orders, fewer_orders, functools.partial(_pages, orders) if wants_pages else None
-        )
+        pages = functools.partial(dashboards.run, orders) if wants_pages else None
+        warehouse.run(orders, fewer_orders, pages)
     if not sections or "orchestration" in sections:
         orchestration.run(pipeline_orders)
-
-
-def _pages(orders: int, bench: Bench) -> None:
-    dashboards.run(bench, orders)
 
 
 if __name__ == "__main__":

@@ -32,8 +32,8 @@ _TIMES = 7
 Parameters = Mapping[str, Value]
 
 
-def run(bench: Bench, orders: int) -> None:
-    """Measure on the warehouse that the section before left, with a year of ``orders``."""
+def run(orders: int, bench: Bench) -> None:
+    """Measure with the year of ``orders`` that the section before left in a warehouse."""
     section = Section("dashboards")
     reader = PostgresWarehouse(warehouse.as_login(bench.dsn, warehouse.DASHBOARD))
     slowest = _queries(section, reader, orders)

@@ -28,8 +28,8 @@ HAND_WRITTEN = Path(__file__).with_name("hand_written.sql")
 # hundred.
 _PARTS = (0.001, 0.01)
 _LOOK_UPS = 20
-LIVE = 2_000
-"""The last messages of the year come in after the last build: they are live."""
+# The very last come in after the last build: they are live.
+_LIVE = 2_000
 
 
 def run(orders: int, smaller: int, then: Callable[[Bench], None] | None = None) -> None:
@@ -59,7 +59,7 @@ def _one_size(section: Section, bench: Bench, orders: int) -> None:
     with psycopg.connect(bench.dsn) as connection:
         rows = bronze.load(connection, _until(cuts[0], lines, kept))
     kept += lines  # to the end, so that its processes are gone before anything is measured
-    live = [kept.pop() for _ in range(min(LIVE, len(kept) // 2))][::-1]
+    live = [kept.pop() for _ in range(min(_LIVE, len(kept) // 2))][::-1]
     _maintain(bench)
     build = f"full build of {size}"
     dbt = _Dbt(bench)

@@ -210,11 +210,12 @@ def test_no_model_has_many_parents(project: Project) -> None:
 
 def test_no_table_that_grows_is_read_whole(project: Project) -> None:
     """PostgreSQL computes a CTE that is named twice as a whole, unless it is told to inline it."""
+    models = {name(model): model for model in project.of("model")}
     found = {
-        f"{name(model)}.{table}"
-        for model in project.of("model")
-        for cte, table in whole_tables(model["raw_code"])
-        if table in {name(node) for node in project.of("model")}
+        f"{reader}.{table}"
+        for reader, model in models.items()
+        for _, table in whole_tables(model["raw_code"])
+        if table in models
     }
     assert found == EXCEPTIONS["a table that is read whole"]
 
