@@ -20,7 +20,7 @@ from ingestion.events import Message, Pseudonymiser
 from ingestion.pipeline import check_chunk
 from ingestion.sinks import PostgresSink
 from tests.conftest import PBM, Platform, new_platform
-from tests.end_to_end.messages import prepare_pubsub
+from tests.end_to_end.messages import prepare_pubsub, publish
 from tests.end_to_end.test_arrival_order import DAY, DbtInProcess, messages
 from tests.end_to_end.warehouse_tables import BOOKKEEPING
 
@@ -272,39 +272,47 @@ def test_the_views_equal_a_full_refresh_whatever_was_built(
 
 
 def test_the_views_equal_a_full_refresh_while_an_ingester_lands(
-    warehouse: tuple[Warehouse, PostgresSink],
+    warehouse: tuple[Warehouse, PostgresSink], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Messages are published before each build, and are landed while it runs."""
     built, _ = warehouse
     platform = built.platform
     built.begin()
-    prepare_pubsub(platform)
+    file = tmp_path / "orders.jsonl"
     platform.pbm(
         *("generate", "orders", "--orders", "700", "--seed", "5", "--duplicates", "0.1"),
-        *("--malformed", "0.02", "--shuffle", "--to", "pubsub"),
+        *("--malformed", "0.02", "--shuffle", "--to", str(file)),
     )
-    drain = subprocess.Popen(
-        [PBM, "ingest", "--drain", "--batch-size", "100"],
+    messages = file.read_bytes().splitlines()
+    parts = (*BUILDS, *BUILDS)
+    size = -(-len(messages) // len(parts))
+    prepare_pubsub(platform)
+    follower = subprocess.Popen(
+        [PBM, "ingest", "--follow", "--batch-size", "100"],
         env=platform.env,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
     )
     moments: list[tuple[int, int]] = []
-    parts = itertools.cycle(BUILDS)
     try:
-        deadline = time.monotonic() + 240
-        while drain.poll() is None:
-            assert time.monotonic() < deadline, "the drain does not end"
+        for number, part in enumerate(parts):
+            publish(platform, messages[number * size : (number + 1) * size], monkeypatch)
+            deadline = time.monotonic() + 120
+            while platform.value("select count(*) from pbm_bronze.raw_orders") == 0:
+                assert time.monotonic() < deadline, "nothing is landed"
             assert built.differences() == []
             moments += platform.rows(
                 "select (select count(*) from pbm_bronze.raw_orders),"
                 " count(*) filter (where is_live) from pbm_serving.order_status_now"
             )
-            built.build(*BUILDS[next(parts)])
+            built.build(*BUILDS[part])
+        assert follower.poll() is None
     finally:
-        drain.kill()
-        _, errors = drain.communicate()
-    assert drain.returncode == 0, errors
-    while_landing = {rows for rows, live_orders in moments if live_orders and rows}
+        follower.terminate()
+        _, errors = follower.communicate(timeout=120)
+    assert follower.returncode == 0, errors
+    platform.ingest("pubsub")
+    while_landing = {rows for rows, live_orders in moments if live_orders}
     assert len(while_landing) >= 3, f"too few moments with something live: {moments}"
 
     # and what was taken for a full refresh is one
