@@ -227,6 +227,10 @@ select
         as hours_placed_to_shipped,
     round(extract(epoch from counted.delivered_at - placed.placed_at) / 3600, 4)
         as hours_placed_to_delivered,
+    round((business_shipped.microseconds - business_placed.microseconds) / 3600000000.0, 4)
+        as business_hours_placed_to_shipped,
+    round((business_delivered.microseconds - business_placed.microseconds) / 3600000000.0, 4)
+        as business_hours_placed_to_delivered,
     counted.rejection_count, rejected.first_reject_code, counted.delivery_attempts_failed,
     counted.exception_count,
     counted.rejection_count + counted.authorisations > 0 as needed_intervention,
@@ -240,7 +244,43 @@ left join shipped using (order_id)
 left join approved using (order_id)
 left join rejected using (order_id)
 left join validated using (order_id)
-left join last_steps using (order_id);
+left join last_steps using (order_id)
+left join lateral (
+    select
+        business_days_before * 86400000000 + case
+            when is_business_day
+                then cast(
+                    extract(epoch from cast(placed.placed_at at time zone 'UTC' as time)) * 1000000 as bigint
+                )
+            else 0
+        end as microseconds
+    from pbm_gold.dim_dates
+    where date_day = cast(placed.placed_at at time zone 'UTC' as date)
+) as business_placed on true
+left join lateral (
+    select
+        business_days_before * 86400000000 + case
+            when is_business_day
+                then cast(
+                    extract(epoch from cast(counted.shipped_at at time zone 'UTC' as time)) * 1000000 as bigint
+                )
+            else 0
+        end as microseconds
+    from pbm_gold.dim_dates
+    where date_day = cast(counted.shipped_at at time zone 'UTC' as date)
+) as business_shipped on true
+left join lateral (
+    select
+        business_days_before * 86400000000 + case
+            when is_business_day
+                then cast(
+                    extract(epoch from cast(counted.delivered_at at time zone 'UTC' as time)) * 1000000 as bigint
+                )
+            else 0
+        end as microseconds
+    from pbm_gold.dim_dates
+    where date_day = cast(counted.delivered_at at time zone 'UTC' as date)
+) as business_delivered on true;
 
 create unique index on by_hand.orders (order_id);
 create index on by_hand.orders (placed_at);
@@ -273,10 +313,130 @@ select
     count(*) filter (where current_status = 'cancelled') as orders_cancelled,
     count(*) filter (where is_open) as orders_open,
     round(avg(hours_placed_to_delivered), 4) as avg_hours_placed_to_delivered,
+    percentile_cont(0.5) within group (order by hours_placed_to_delivered)
+        as p50_hours_placed_to_delivered,
+    percentile_cont(0.9) within group (order by hours_placed_to_delivered)
+        as p90_hours_placed_to_delivered,
     count(*) filter (where is_on_time) as on_time_deliveries,
     count(*) filter (where not is_on_time) as late_deliveries,
+    round(cast(count(*) filter (where is_on_time) as numeric) / nullif(count(is_on_time), 0), 4)
+        as on_time_rate,
     coalesce(sum(copay_amount), 0) as total_copay_amount,
     coalesce(sum(plan_paid_amount), 0) as total_plan_paid_amount
 from by_hand.orders
 where placed_at is not null
+group by 1;
+
+create table by_hand.stages as
+select
+    cast(order_stages.started_at at time zone 'UTC' as date) as stage_date,
+    order_stages.stage,
+    count(*) as orders_started,
+    count(hours) as orders_completed,
+    count(*) filter (where is_waiting) as orders_waiting,
+    count(*) - count(hours) - count(*) filter (where is_waiting) as orders_left,
+    percentile_cont(0.5) within group (order by hours) as p50_hours,
+    percentile_cont(0.9) within group (order by hours) as p90_hours,
+    count(*) filter (where hours > target_hours) as breaches,
+    round(
+        cast(count(*) filter (where hours <= target_hours) as numeric) / nullif(count(hours), 0), 4
+    ) as within_target_rate,
+    count(hours) filter (where not needed_intervention) as completed_clean,
+    percentile_cont(0.5) within group (order by hours) filter (where not needed_intervention)
+        as p50_hours_clean,
+    percentile_cont(0.9) within group (order by hours) filter (where not needed_intervention)
+        as p90_hours_clean,
+    count(*) filter (where not needed_intervention and hours > target_hours) as breaches_clean,
+    count(hours) filter (where needed_intervention) as completed_intervention,
+    percentile_cont(0.5) within group (order by hours) filter (where needed_intervention)
+        as p50_hours_intervention,
+    percentile_cont(0.9) within group (order by hours) filter (where needed_intervention)
+        as p90_hours_intervention,
+    count(*) filter (where needed_intervention and hours > target_hours)
+        as breaches_intervention,
+    percentile_cont(0.5) within group (order by business_hours) as p50_business_hours,
+    percentile_cont(0.9) within group (order by business_hours) as p90_business_hours,
+    case when count(business_hours) > 0 then count(*) filter (where business_hours > target_hours)
+        end as business_breaches,
+    case
+        when count(business_hours) > 0
+            then count(*) filter (where not needed_intervention and business_hours > target_hours)
+    end as business_breaches_clean
+from (
+    select *, case when priority in ('expedited', 'stat') then priority else 'standard' end as target
+    from by_hand.orders
+) as orders
+cross join lateral (
+    values
+    ('placed_to_approved', placed_at, hours_placed_to_approved, cast(null as numeric),
+        is_open and coalesce(approved_at, dispensed_at, shipped_at, delivered_at) is null),
+    ('approved_to_dispensed', approved_at, hours_approved_to_dispensed, null,
+        is_open and coalesce(dispensed_at, shipped_at, delivered_at) is null),
+    ('dispensed_to_shipped', dispensed_at, hours_dispensed_to_shipped, null,
+        is_open and coalesce(shipped_at, delivered_at) is null),
+    ('shipped_to_delivered', shipped_at, hours_shipped_to_delivered, null,
+        is_open and delivered_at is null),
+    ('placed_to_shipped', placed_at, hours_placed_to_shipped, business_hours_placed_to_shipped,
+        is_open and coalesce(shipped_at, delivered_at) is null),
+    ('placed_to_delivered', placed_at, hours_placed_to_delivered,
+        business_hours_placed_to_delivered, is_open and delivered_at is null)
+) as order_stages (stage, started_at, hours, business_hours, is_waiting)
+inner join pbm_seeds.stage_targets
+    on stage_targets.stage = order_stages.stage and stage_targets.priority = orders.target
+where order_stages.started_at is not null
+group by 1, 2;
+
+create table by_hand.carriers as
+select
+    cast(promised_delivery_at at time zone 'UTC' as date) as promised_date,
+    carrier_id,
+    count(*) as shipments,
+    count(*) filter (where current_status = 'delivered') as shipments_delivered,
+    count(*) filter (where current_status = 'cancelled') as shipments_cancelled,
+    count(*) filter (where is_open) as shipments_open,
+    count(*) filter (where is_on_time) as on_time_deliveries,
+    count(*) filter (where not is_on_time) as late_deliveries,
+    round(cast(count(*) filter (where is_on_time) as numeric) / nullif(count(is_on_time), 0), 4)
+        as on_time_rate,
+    percentile_cont(0.5) within group (order by hours_shipped_to_delivered)
+        as p50_hours_shipped_to_delivered,
+    percentile_cont(0.9) within group (order by hours_shipped_to_delivered)
+        as p90_hours_shipped_to_delivered,
+    cast(sum(delivery_attempts_failed) as bigint) as delivery_attempts_failed,
+    cast(sum(exception_count) as bigint) as exception_count,
+    count(*) filter (where cold_chain) as cold_chain_shipments,
+    count(*) filter (where has_temperature_excursion) as temperature_excursions
+from by_hand.orders
+where promised_delivery_at is not null and carrier_id is not null
+group by 1, 2;
+
+create table by_hand.hours as
+select
+    publish_hour,
+    cast(sum(accepted) as bigint) as accepted_count,
+    cast(sum(refused) as bigint) as dead_letter_count,
+    cast(sum(accepted) - sum(shown) as bigint) as duplicate_count,
+    cast(sum(live) as bigint) as speed_event_count,
+    cast(sum(shown) as bigint) as batch_event_count,
+    cast(sum(live) - sum(shown) as bigint) as difference,
+    max(arrived_at) as last_arrival_at
+from (
+    select
+        date_trunc('hour', publish_time, 'UTC') as publish_hour,
+        count(*) as accepted, 0 as refused, 0 as live, 0 as shown, max(ingested_at) as arrived_at
+    from pbm_bronze.raw_orders
+    group by 1
+    union all
+    select date_trunc('hour', publish_time, 'UTC'), 0, count(*), 0, 0, max(failed_at)
+    from pbm_bronze.dead_letter_orders
+    group by 1
+    union all
+    select date_trunc('hour', window_start, 'UTC'), 0, 0, sum(event_count), 0, max(emitted_at)
+    from pbm_speed.live_order_metrics
+    group by 1
+    union all
+    select date_trunc('hour', publish_time, 'UTC'), 0, 0, 0, count(*), null
+    from by_hand.staged
+    group by 1
+) as counted
 group by 1;
