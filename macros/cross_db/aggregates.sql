@@ -45,3 +45,20 @@ array_agg(
     limit 1
 )[safe_offset(0)].value
 {%- endmacro %}
+
+
+{% macro sorted_values(value, condition='true') %}
+    {{- return(adapter.dispatch('sorted_values')(value, condition)) -}}
+{% endmacro %}
+
+{#- Aggregates of the same value share one sort. -#}
+{% macro postgres__sorted_values(value, condition) -%}
+array_agg({{ value }} order by {{ value }})
+filter (where {{ value }} is not null and {{ condition }})
+{%- endmacro %}
+
+{% macro bigquery__sorted_values(value, condition) -%}
+array_agg(
+    if({{ condition }}, {{ value }}, null) ignore nulls order by {{ value }}
+)
+{%- endmacro %}

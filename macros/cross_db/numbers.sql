@@ -25,11 +25,9 @@ cast(
 {%- endmacro %}
 
 
-{% macro interpolated_percentile(percentile, value, position, value_count) %}
+{% macro percentile_of_sorted(values, percentile) %}
     {{- return(
-        adapter.dispatch('interpolated_percentile')(
-            percentile, value, position, value_count
-        )
+        adapter.dispatch('percentile_of_sorted')(values, percentile)
     ) -}}
 {% endmacro %}
 
@@ -37,17 +35,26 @@ cast(
     The neighbours of the percentile's place weigh in by how near they are,
     in exact decimals: `percentile_cont` computes in binary floating point.
 -#}
-{% macro default__interpolated_percentile(
-    percentile, value, position, value_count
-) -%}
-sum(
-    {{ value }} * greatest(
-        0,
-        1 - abs(
-            {{ position }}
-            - cast('{{ percentile }}' as numeric) * ({{ value_count }} - 1)
-        )
-    )
+{% macro postgres__percentile_of_sorted(values, percentile) -%}
+{%- set place = percentile ~ ' * (cardinality(' ~ values ~ ') - 1)' -%}
+{{ values }}[1 + floor({{ place }})]
++ ({{ place }} - floor({{ place }}))
+* (
+    {{ values }}[1 + ceil({{ place }})] - {{ values }}[1 + floor({{ place }})]
+)
+{%- endmacro %}
+
+{% macro bigquery__percentile_of_sorted(values, percentile) -%}
+{%- set place =
+    "numeric '" ~ percentile ~ "' * (array_length(" ~ values ~ ') - 1)'
+-%}
+{%- set before = 'cast(floor(' ~ place ~ ') as int64)' -%}
+{%- set after = 'cast(ceil(' ~ place ~ ') as int64)' -%}
+{{ values }}[safe_offset({{ before }})]
++ ({{ place }} - floor({{ place }}))
+* (
+    {{ values }}[safe_offset({{ after }})]
+    - {{ values }}[safe_offset({{ before }})]
 )
 {%- endmacro %}
 

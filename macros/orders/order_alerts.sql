@@ -66,24 +66,17 @@ recent_stages as (
 
 ),
 
-ranked_stages as (
+recent_hours as (
 
     select
         stage,
         target_priority,
         obstacle,
-        hours,
-        row_number() over (
-            partition by stage, target_priority, obstacle
-            order by hours asc
-        )
-        - 1 as completed_before,
-        count(*) over (partition by stage, target_priority, obstacle)
-            as completed
+        count(hours) as completed,
+        {{ sorted_values('hours') | indent(8) }} as sorted_hours
     from recent_stages
-    where
-        hours is not null
-        and stage in ('{{ words | join("', '") }}')
+    where stage in ('{{ words | join("', '") }}')
+    group by stage, target_priority, obstacle
 
 ),
 
@@ -94,15 +87,9 @@ usual_hours as (
         stage,
         target_priority,
         obstacle,
-        round(
-            {{ interpolated_percentile(
-                '0.9', 'hours', 'completed_before', 'completed'
-            ) | indent(12) }},
-            4
-        ) as usual_hours
-    from ranked_stages
+        {{ hours_percentile('sorted_hours', '0.9') | indent(8) }} as usual_hours
+    from recent_hours
     where completed >= {{ var('alerts_history_orders') }}
-    group by stage, target_priority, obstacle
 
 ),
 

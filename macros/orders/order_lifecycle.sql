@@ -158,6 +158,16 @@ from flagged
 {%- endmacro %}
 
 
+{#- The percentile of sorted hours, to four decimals. -#}
+{% macro hours_percentile(sorted_hours, percentile) -%}
+cast(
+    round(
+        {{ percentile_of_sorted(sorted_hours, percentile) | indent(8) }}, 4
+    ) as numeric(12, 4)
+)
+{%- endmacro %}
+
+
 {#- Microseconds as hours, rounded half away from zero to four decimals. -#}
 {% macro in_hours(microseconds) -%}
 cast(

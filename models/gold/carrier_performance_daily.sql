@@ -89,46 +89,10 @@ daily_shipments as (
             as exception_count,
         count(case when cold_chain then 1 end) as cold_chain_shipments,
         count(case when has_temperature_excursion then 1 end)
-            as temperature_excursions
+            as temperature_excursions,
+        {{ sorted_values('hours_shipped_to_delivered') | indent(8) }}
+            as sorted_hours
     from shipments
-    group by promised_date, carrier_id
-
-),
-
-ranked_deliveries as (
-
-    select
-        promised_date,
-        carrier_id,
-        hours_shipped_to_delivered,
-        row_number() over (
-            partition by promised_date, carrier_id
-            order by hours_shipped_to_delivered asc
-        )
-        - 1 as deliveries_before,
-        count(*) over (partition by promised_date, carrier_id) as deliveries
-    from shipments
-    where hours_shipped_to_delivered is not null
-
-),
-
-daily_delivery_hours as (
-
-    select
-        promised_date,
-        carrier_id
-        {%- for percentile in ['0.5', '0.9'] %},
-        round(
-            {{ interpolated_percentile(
-                percentile,
-                'hours_shipped_to_delivered',
-                'deliveries_before',
-                'deliveries',
-            ) | indent(12) }},
-            4
-        ) as p{{ percentile[2:] }}0_hours_shipped_to_delivered
-        {%- endfor %}
-    from ranked_deliveries
     group by promised_date, carrier_id
 
 ),
@@ -156,14 +120,10 @@ performance as (
                 4
             ) | indent(12) }} as numeric(5, 4)
         ) as on_time_rate,
-        cast(
-            daily_delivery_hours.p50_hours_shipped_to_delivered
-            as numeric(12, 4)
-        ) as p50_hours_shipped_to_delivered,
-        cast(
-            daily_delivery_hours.p90_hours_shipped_to_delivered
-            as numeric(12, 4)
-        ) as p90_hours_shipped_to_delivered,
+        {%- for name, percentile in {'p50': '0.5', 'p90': '0.9'}.items() %}
+        {{ hours_percentile('daily_shipments.sorted_hours', percentile)
+            | indent(8) }} as {{ name }}_hours_shipped_to_delivered,
+        {%- endfor %}
 
         ---------- what happened on the way
         daily_shipments.delivery_attempts_failed,
@@ -173,10 +133,6 @@ performance as (
         reached.source_built_at
     from daily_shipments
     cross join reached
-    left join daily_delivery_hours
-        on
-            daily_shipments.promised_date = daily_delivery_hours.promised_date
-            and daily_shipments.carrier_id = daily_delivery_hours.carrier_id
 
 )
 

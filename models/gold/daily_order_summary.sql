@@ -75,48 +75,15 @@ daily_orders as (
         count(case when is_on_time then 1 end) as on_time_deliveries,
         count(case when not is_on_time then 1 end) as late_deliveries,
         coalesce(sum(copay_amount), 0) as total_copay_amount,
-        coalesce(sum(plan_paid_amount), 0) as total_plan_paid_amount
-    from orders
-    group by order_date
-
-),
-
-ranked_deliveries as (
-
-    select
-        order_date,
-        hours_placed_to_delivered,
-        row_number() over (
-            partition by order_date
-            order by hours_placed_to_delivered asc
-        )
-        - 1 as deliveries_before,
-        count(*) over (partition by order_date) as deliveries
-    from orders
-    where hours_placed_to_delivered is not null
-
-),
-
-daily_delivery_hours as (
-
-    select
-        order_date,
+        coalesce(sum(plan_paid_amount), 0) as total_plan_paid_amount,
         {{ rounded_quotient(
-            'sum(hours_placed_to_delivered)', 'count(*)', 4
-        ) | indent(8) }} as avg_hours_placed_to_delivered,
-        {%- for percentile in ['0.5', '0.9'] %}
-        round(
-            {{ interpolated_percentile(
-                percentile,
-                'hours_placed_to_delivered',
-                'deliveries_before',
-                'deliveries',
-            ) | indent(12) }},
+            'sum(hours_placed_to_delivered)',
+            'nullif(count(hours_placed_to_delivered), 0)',
             4
-        ) as p{{ percentile[2:] }}0_hours_placed_to_delivered
-        {{- ',' if not loop.last }}
-        {%- endfor %}
-    from ranked_deliveries
+        ) | indent(8) }} as avg_hours_placed_to_delivered,
+        {{ sorted_values('hours_placed_to_delivered') | indent(8) }}
+            as sorted_hours
+    from orders
     group by order_date
 
 ),
@@ -132,15 +99,12 @@ summary as (
         daily_orders.orders_delivered,
         daily_orders.orders_cancelled,
         daily_orders.orders_open,
-        cast(
-            daily_delivery_hours.avg_hours_placed_to_delivered as numeric(12, 4)
-        ) as avg_hours_placed_to_delivered,
-        cast(
-            daily_delivery_hours.p50_hours_placed_to_delivered as numeric(12, 4)
-        ) as p50_hours_placed_to_delivered,
-        cast(
-            daily_delivery_hours.p90_hours_placed_to_delivered as numeric(12, 4)
-        ) as p90_hours_placed_to_delivered,
+        cast(daily_orders.avg_hours_placed_to_delivered as numeric(12, 4))
+            as avg_hours_placed_to_delivered,
+        {%- for name, percentile in {'p50': '0.5', 'p90': '0.9'}.items() %}
+        {{ hours_percentile('daily_orders.sorted_hours', percentile)
+            | indent(8) }} as {{ name }}_hours_placed_to_delivered,
+        {%- endfor %}
         daily_orders.on_time_deliveries,
         daily_orders.late_deliveries,
         cast(
@@ -158,8 +122,6 @@ summary as (
         reached.source_built_at
     from daily_orders
     cross join reached
-    left join daily_delivery_hours
-        on daily_orders.order_date = daily_delivery_hours.order_date
 
 )
 

@@ -107,9 +107,8 @@ patients as (
         numbered_placements.zip3,
         numbered_placements.first_placement_at,
         numbered_placements.event_timestamp as last_placement_at,
-        reached.built_at as source_built_at
+        (select reached.built_at from reached) as source_built_at
     from numbered_placements
-    cross join reached
     where numbered_placements.placement_number_from_last = 1
 
 )

@@ -19,6 +19,7 @@
 }}
 
 {%- set kinds = {'clean': 'not ', 'intervention': ''} %}
+{%- set percentiles = {'p50': '0.5', 'p90': '0.9'} %}
 
 with
 
@@ -141,95 +142,15 @@ daily_stages as (
             case
                 when not needed_intervention and is_business_breach then 1
             end
-        ) as business_breaches_clean
-    from timed_stages
-    group by stage_date, stage
-
-),
-
-ranked_stages as (
-
-    select
-        stage_date,
-        stage,
-        hours,
+        ) as business_breaches_clean,
+        {{ sorted_values('hours') | indent(8) }} as sorted_hours,
         {%- for kind, negation in kinds.items() %}
-        case when {{ negation }}needed_intervention then hours end
-            as hours_{{ kind }},
+        {{ sorted_values('hours', negation ~ 'needed_intervention')
+            | indent(8) }} as sorted_hours_{{ kind }},
         {%- endfor %}
-        row_number() over (
-            partition by stage_date, stage
-            order by hours asc
-        )
-        - 1 as completed_before,
-        count(*) over (partition by stage_date, stage) as completed,
-        row_number() over (
-            partition by stage_date, stage, needed_intervention
-            order by hours asc
-        )
-        - 1 as alike_before,
-        count(*) over (partition by stage_date, stage, needed_intervention)
-            as alike
+        {{ sorted_values('business_hours') | indent(8) }}
+            as sorted_business_hours
     from timed_stages
-    where hours is not null
-
-),
-
-daily_hours as (
-
-    select
-        stage_date,
-        stage
-        {%- for value, position, number in [
-            ('hours', 'completed_before', 'completed'),
-            ('hours_clean', 'alike_before', 'alike'),
-            ('hours_intervention', 'alike_before', 'alike'),
-        ] %}
-        {%- for percentile in ['0.5', '0.9'] %},
-        round(
-            {{ interpolated_percentile(
-                percentile, value, position, number
-            ) | indent(12) }},
-            4
-        ) as p{{ percentile[2:] }}0_{{ value }}
-        {%- endfor %}
-        {%- endfor %}
-    from ranked_stages
-    group by stage_date, stage
-
-),
-
-ranked_business_stages as (
-
-    select
-        stage_date,
-        stage,
-        business_hours,
-        row_number() over (
-            partition by stage_date, stage
-            order by business_hours asc
-        )
-        - 1 as completed_before,
-        count(*) over (partition by stage_date, stage) as completed
-    from timed_stages
-    where business_hours is not null
-
-),
-
-daily_business_hours as (
-
-    select
-        stage_date,
-        stage
-        {%- for percentile in ['0.5', '0.9'] %},
-        round(
-            {{ interpolated_percentile(
-                percentile, 'business_hours', 'completed_before', 'completed'
-            ) | indent(12) }},
-            4
-        ) as p{{ percentile[2:] }}0_business_hours
-        {%- endfor %}
-    from ranked_business_stages
     group by stage_date, stage
 
 ),
@@ -249,8 +170,10 @@ summary as (
         - daily_stages.orders_waiting as orders_left,
 
         ---------- all of them
-        cast(daily_hours.p50_hours as numeric(12, 4)) as p50_hours,
-        cast(daily_hours.p90_hours as numeric(12, 4)) as p90_hours,
+        {%- for name, percentile in percentiles.items() %}
+        {{ hours_percentile('daily_stages.sorted_hours', percentile) | indent(8) }}
+            as {{ name }}_hours,
+        {%- endfor %}
         daily_stages.breaches,
         cast(
             {{ rounded_quotient(
@@ -263,18 +186,18 @@ summary as (
 
         ---------- {{ kind }}
         daily_stages.completed_{{ kind }},
-        cast(daily_hours.p50_hours_{{ kind }} as numeric(12, 4))
-            as p50_hours_{{ kind }},
-        cast(daily_hours.p90_hours_{{ kind }} as numeric(12, 4))
-            as p90_hours_{{ kind }},
+        {%- for name, percentile in percentiles.items() %}
+        {{ hours_percentile('daily_stages.sorted_hours_' ~ kind, percentile)
+            | indent(8) }} as {{ name }}_hours_{{ kind }},
+        {%- endfor %}
         daily_stages.breaches_{{ kind }},
         {%- endfor %}
 
         ---------- in business hours
-        cast(daily_business_hours.p50_business_hours as numeric(12, 4))
-            as p50_business_hours,
-        cast(daily_business_hours.p90_business_hours as numeric(12, 4))
-            as p90_business_hours,
+        {%- for name, percentile in percentiles.items() %}
+        {{ hours_percentile('daily_stages.sorted_business_hours', percentile)
+            | indent(8) }} as {{ name }}_business_hours,
+        {%- endfor %}
         {%- for column in ['business_breaches', 'business_breaches_clean'] %}
         case
             when daily_stages.completed_with_business_hours > 0
@@ -284,14 +207,6 @@ summary as (
         reached.source_built_at
     from daily_stages
     cross join reached
-    left join daily_hours
-        on
-            daily_stages.stage_date = daily_hours.stage_date
-            and daily_stages.stage = daily_hours.stage
-    left join daily_business_hours
-        on
-            daily_stages.stage_date = daily_business_hours.stage_date
-            and daily_stages.stage = daily_business_hours.stage
 
 )
 

@@ -87,7 +87,6 @@ counted_messages as (
 
     select messages.*
     from messages
-    cross join horizon
     {%- if is_incremental() %}
     inner join touched_hours
         on
@@ -96,7 +95,7 @@ counted_messages as (
             < {{ minutes_before('touched_hours.publish_hour', -60) }}
     {%- endif %}
     where
-        messages.ingested_at < horizon.ends_before
+        messages.ingested_at < (select horizon.ends_before from horizon)
         {%- if is_incremental() and touched_since is not none %}
         and messages.publish_time >= {{ touched_since }}
         {%- endif %}
@@ -140,7 +139,6 @@ dead_letter_counts as (
         count(*) as dead_letter_count,
         max(dead_letters.failed_at) as last_arrival_at
     from dead_letters
-    cross join horizon
     {%- if is_incremental() %}
     inner join touched_hours
         on
@@ -148,7 +146,7 @@ dead_letter_counts as (
             and dead_letters.publish_time
             < {{ minutes_before('touched_hours.publish_hour', -60) }}
     {%- endif %}
-    where dead_letters.failed_at < horizon.ends_before
+    where dead_letters.failed_at < (select horizon.ends_before from horizon)
     group by {{ utc_start_of('hour', 'dead_letters.publish_time') }}
 
 ),
@@ -161,7 +159,6 @@ speed_counts as (
             as speed_event_count,
         max(panes.emitted_at) as last_arrival_at
     from panes
-    cross join horizon
     {%- if is_incremental() %}
     inner join touched_hours
         on
@@ -169,7 +166,7 @@ speed_counts as (
             and panes.window_start
             < {{ minutes_before('touched_hours.publish_hour', -60) }}
     {%- endif %}
-    where panes.emitted_at < horizon.ends_before
+    where panes.emitted_at < (select horizon.ends_before from horizon)
     group by {{ utc_start_of('hour', 'panes.window_start') }}
 
 ),
@@ -180,7 +177,6 @@ batch_counts as (
         {{ utc_start_of('hour', 'events.publish_minute') }} as publish_hour,
         count(*) as batch_event_count
     from events
-    cross join horizon
     {%- if is_incremental() %}
     inner join touched_hours
         on
@@ -189,7 +185,7 @@ batch_counts as (
             < {{ minutes_before('touched_hours.publish_hour', -60) }}
     {%- endif %}
     where
-        events.ingested_at < horizon.ends_before
+        events.ingested_at < (select horizon.ends_before from horizon)
         {%- if is_incremental() and touched_since is not none %}
         and events.publish_minute >= {{ touched_since }}
         {%- endif %}

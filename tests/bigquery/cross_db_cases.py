@@ -350,23 +350,6 @@ NUMBERS = [
             )
         ),
     ),
-    *(
-        Case(
-            "interpolated_percentile",
-            f"with given as (select cast({values[0]} as numeric) as x, 0 as place"
-            + "".join(f" union all select {v}, {n}" for n, v in enumerate(values) if n)
-            + f") select {{{{ interpolated_percentile('{percentile}', 'x', 'place',"
-            f" '{len(values)}') }}}} as value from given",
-            [(Decimal(result),)],
-        )
-        for percentile, values, result in (
-            ("0.5", [10, 20, 30, 40], "25"),
-            ("0.9", [10, 20, 30, 40], "37"),
-            ("0.9", [7], "7"),
-            ("0.5", [-1, 0], "-0.5"),
-            ("0.1", ["0.0001", "0.0002"], "0.00011"),
-        )
-    ),
 ]
 
 _TIMES = rows("given", ["'b'", "'a'", "cast(null as {{ text_type() }})", TEXTS["face"]])
@@ -385,6 +368,30 @@ AGGREGATES = [
         ("last_value_where", "place < 3", None),
         ("last_value_where", "place < 2", "a"),
         ("last_value_where", "nullif(place, place) = 1", None),
+    )
+]
+
+_NUMBERS = "select cast({} as numeric) as x, 0 as place"
+PERCENTILES = [
+    Case(
+        name,
+        f"with given as ({_NUMBERS.format(values[0])}"
+        + "".join(f" union all select {v}, {n}" for n, v in enumerate(values) if n)
+        + f"), sorted as (select {{{{ sorted_values('x', '{condition}') }}}} as x_all from given)"
+        f" select {{{{ percentile_of_sorted('x_all', '{percentile}') }}}} as value from sorted",
+        [(None if result is None else Decimal(result),)],
+    )
+    for name in ("percentile_of_sorted", "sorted_values")
+    for percentile, values, condition, result in (
+        ("0.5", [40, 20, 10, 30], "true", "25"),
+        ("0.9", [10, 30, 20, 40], "true", "37"),
+        ("0.9", [7], "true", "7"),
+        ("0.5", [0, -1], "true", "-0.5"),
+        ("0.1", ["0.0002", "0.0001"], "true", "0.00011"),
+        ("0.5", ["null", 3, "null", 1], "true", "2"),
+        ("0.5", [3, 1, 2, 8], "place > 0", "2"),
+        ("0.5", [3, 1], "nullif(place, place) = 1", None),
+        ("0.5", ["null"], "true", None),
     )
 ]
 
@@ -532,4 +539,15 @@ TYPES = [
     ),
 ]
 
-CASES = [*DATES, *JSON, *LISTS, *NUMBERS, *AGGREGATES, *CASTS, *TEXT, *PLANNING, *TYPES]
+CASES = [
+    *DATES,
+    *JSON,
+    *LISTS,
+    *NUMBERS,
+    *AGGREGATES,
+    *PERCENTILES,
+    *CASTS,
+    *TEXT,
+    *PLANNING,
+    *TYPES,
+]
