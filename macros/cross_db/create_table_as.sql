@@ -6,7 +6,8 @@
 
     The settings hold for the one transaction. A row is as wide as its query
     is long here, so handing it from one process to another costs little beside
-    making it; and what is sorted and indexed is a whole table.
+    making it; and what is sorted and indexed is a whole table. The models that
+    read it come at once, long before autovacuum has looked at it.
 -#}
 {% macro postgres__create_table_as(temporary, relation, sql) -%}
 {%- set has_contract = config.get('contract').enforced -%}
@@ -39,5 +40,7 @@ create table {{ relation }} as (
         {{ sql }}
     ) as model_rows
 );
+
+analyze {{ relation }};
 {%- endif %}
 {%- endmacro %}

@@ -68,28 +68,26 @@ recent_stages as (
 
 recent_hours as (
 
-    select
-        stage,
-        target_priority,
-        obstacle,
-        count(hours) as completed,
-        {{ sorted_values('hours') | indent(8) }} as sorted_hours
-    from recent_stages
-    where stage in ('{{ words | join("', '") }}')
-    group by stage, target_priority, obstacle
-
-),
-
-usual_hours as (
-
     -- a percentile of a few orders says nothing about the next one
     select
         stage,
         target_priority,
         obstacle,
-        {{ hours_percentile('sorted_hours', '0.9') | indent(8) }} as usual_hours
-    from recent_hours
-    where completed >= {{ var('alerts_history_orders') }}
+        {{ sorted_values('hours') | indent(8) }} as sorted_hours
+    from recent_stages
+    where stage in ('{{ words | join("', '") }}')
+    group by stage, target_priority, obstacle
+    having count(hours) >= {{ var('alerts_history_orders') }}
+
+),
+
+usual_hours as (
+
+    {{ computed_once(
+        'recent_hours',
+        {'usual_hours': hours_percentile('sorted_hours', '0.9')},
+        for_all=true,
+    ) | indent }}
 
 ),
 

@@ -364,6 +364,17 @@ def test_no_data_test_of_silver_and_gold_escapes_the_watermark(
     assert tests - of_serving - of_surveys - held_back_by == set()
 
 
+def test_the_planner_knows_every_table_that_a_build_makes(built: tuple[Platform, Path]) -> None:
+    """The models after it are planned before autovacuum comes round."""
+    platform, _ = built
+    tables = platform.rows(
+        "select schemaname || '.' || relname, analyze_count > 0 from pg_stat_user_tables"
+        " where schemaname in ('pbm_silver', 'pbm_gold')"
+    )
+    assert len(tables) > 10
+    assert [name for name, is_known in tables if not is_known] == []
+
+
 def test_who_reads_serving_needs_no_right_on_what_is_below(built: tuple[Platform, Path]) -> None:
     platform, _ = built
     with psycopg.connect(platform.dsn, autocommit=True) as connection:
