@@ -37,13 +37,15 @@ def generate(platform: Platform, file: Path, *options: str) -> Path:
 def built(
     services: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Platform, Path]:
-    """A platform with the orders of one file in gold, and that file."""
+    """A platform with the orders of one file in gold, and that file; its logs hold all it said."""
     folder = tmp_path_factory.mktemp("built")
     platform = new_platform(services, folder)
     file = generate(
         platform, folder / "a.jsonl", "--orders", "500", "--seed", "7", "--days", "20", *KNOBS
     )
-    platform.ingest(file)
+    said = platform.pbm("ingest", "--from", str(file), "--verbose", "--json")
+    (platform.home / "logs").mkdir(exist_ok=True)
+    (platform.home / "logs" / "ingester.txt").write_text(said.stdout + said.stderr)
     platform.dbt("build")
     platform.pbm("generate", "surveys", "--responses", "300", "--seed", "7")
     platform.dbt("build", "--select", "tag:survey")
