@@ -168,6 +168,13 @@ cast(
 {%- endmacro %}
 
 
+{#- The two columns of a daily mart that say how long most of them took. -#}
+{% macro hours_percentiles(sorted_hours, column) -%}
+{{ hours_percentile(sorted_hours, '0.5') }} as p50_{{ column }},
+{{ hours_percentile(sorted_hours, '0.9') }} as p90_{{ column }},
+{%- endmacro %}
+
+
 {#- Microseconds as hours, rounded half away from zero to four decimals. -#}
 {% macro in_hours(microseconds) -%}
 cast(

@@ -120,10 +120,9 @@ performance as (
                 4
             ) | indent(12) }} as numeric(5, 4)
         ) as on_time_rate,
-        {%- for name, percentile in {'p50': '0.5', 'p90': '0.9'}.items() %}
-        {{ hours_percentile('daily_shipments.sorted_hours', percentile)
-            | indent(8) }} as {{ name }}_hours_shipped_to_delivered,
-        {%- endfor %}
+        {{ hours_percentiles(
+            'daily_shipments.sorted_hours', 'hours_shipped_to_delivered'
+        ) | indent(8) }}
 
         ---------- what happened on the way
         daily_shipments.delivery_attempts_failed,

@@ -76,11 +76,13 @@ daily_orders as (
         count(case when not is_on_time then 1 end) as late_deliveries,
         coalesce(sum(copay_amount), 0) as total_copay_amount,
         coalesce(sum(plan_paid_amount), 0) as total_plan_paid_amount,
-        {{ rounded_quotient(
-            'sum(hours_placed_to_delivered)',
-            'nullif(count(hours_placed_to_delivered), 0)',
-            4
-        ) | indent(8) }} as avg_hours_placed_to_delivered,
+        cast(
+            {{ rounded_quotient(
+                'sum(hours_placed_to_delivered)',
+                'nullif(count(hours_placed_to_delivered), 0)',
+                4
+            ) | indent(12) }} as numeric(12, 4)
+        ) as avg_hours_placed_to_delivered,
         {{ sorted_values('hours_placed_to_delivered') | indent(8) }}
             as sorted_hours
     from orders
@@ -99,12 +101,10 @@ summary as (
         daily_orders.orders_delivered,
         daily_orders.orders_cancelled,
         daily_orders.orders_open,
-        cast(daily_orders.avg_hours_placed_to_delivered as numeric(12, 4))
-            as avg_hours_placed_to_delivered,
-        {%- for name, percentile in {'p50': '0.5', 'p90': '0.9'}.items() %}
-        {{ hours_percentile('daily_orders.sorted_hours', percentile)
-            | indent(8) }} as {{ name }}_hours_placed_to_delivered,
-        {%- endfor %}
+        daily_orders.avg_hours_placed_to_delivered,
+        {{ hours_percentiles(
+            'daily_orders.sorted_hours', 'hours_placed_to_delivered'
+        ) | indent(8) }}
         daily_orders.on_time_deliveries,
         daily_orders.late_deliveries,
         cast(

@@ -19,7 +19,6 @@
 }}
 
 {%- set kinds = {'clean': 'not ', 'intervention': ''} %}
-{%- set percentiles = {'p50': '0.5', 'p90': '0.9'} %}
 
 with
 
@@ -170,10 +169,8 @@ summary as (
         - daily_stages.orders_waiting as orders_left,
 
         ---------- all of them
-        {%- for name, percentile in percentiles.items() %}
-        {{ hours_percentile('daily_stages.sorted_hours', percentile) | indent(8) }}
-            as {{ name }}_hours,
-        {%- endfor %}
+        {{ hours_percentiles('daily_stages.sorted_hours', 'hours')
+            | indent(8) }}
         daily_stages.breaches,
         cast(
             {{ rounded_quotient(
@@ -186,18 +183,16 @@ summary as (
 
         ---------- {{ kind }}
         daily_stages.completed_{{ kind }},
-        {%- for name, percentile in percentiles.items() %}
-        {{ hours_percentile('daily_stages.sorted_hours_' ~ kind, percentile)
-            | indent(8) }} as {{ name }}_hours_{{ kind }},
-        {%- endfor %}
+        {{ hours_percentiles(
+            'daily_stages.sorted_hours_' ~ kind, 'hours_' ~ kind
+        ) | indent(8) }}
         daily_stages.breaches_{{ kind }},
         {%- endfor %}
 
         ---------- in business hours
-        {%- for name, percentile in percentiles.items() %}
-        {{ hours_percentile('daily_stages.sorted_business_hours', percentile)
-            | indent(8) }} as {{ name }}_business_hours,
-        {%- endfor %}
+        {{ hours_percentiles(
+            'daily_stages.sorted_business_hours', 'business_hours'
+        ) | indent(8) }}
         {%- for column in ['business_breaches', 'business_breaches_clean'] %}
         case
             when daily_stages.completed_with_business_hours > 0
