@@ -25,11 +25,9 @@ class Sessions:
     """What the sessions have been sent since each had its page.
 
     Attributes:
-        messages: Messages of all of them together.
         runs: Runs of a page or of a live part of one that came to their end.
     """
 
-    messages: int = 0
     runs: int = 0
 
 
@@ -61,7 +59,7 @@ def watching(port: int, host: str, count: int) -> Iterator[Sessions]:
         for event in ready:
             if not event.wait(_PATIENCE_SECONDS):
                 raise TimeoutError("A session has not got its page.")
-        sessions.messages = sessions.runs = 0
+        sessions.runs = 0
         yield sessions
         for session in opened:
             if session.done():
@@ -89,7 +87,6 @@ async def _watch(address: str, sessions: Sessions, ready: threading.Event) -> No
             async for data in connection:
                 assert isinstance(data, bytes)
                 message = ForwardMsg.FromString(data)
-                sessions.messages += 1
                 if message.HasField("auto_rerun"):
                     part = message.auto_rerun.fragment_id
                     if part not in due:
