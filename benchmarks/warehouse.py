@@ -3,7 +3,15 @@
 A year of orders is loaded into bronze as it would have come in, but for its last days. Then, on one
 server: dbt builds everything; hand-written SQL computes the same gold from the same bronze, and its
 result is compared with dbt's; then the last days come in, and dbt builds what they changed. All of
-it for two sizes, to see what grows with what.
+it for two sizes, to see what grows with what. The tests of the full build look at everything, those
+of an increment at what changed.
+
+The aims are 1.5 times the hand-written SQL for a full build, and 5 % of a full build for an
+increment of 1 %. What keeps a full build from it: reading JSON by the contract's rules, where
+nothing may fail and every flaw is flagged, takes about twice the processor time of PostgreSQL's
+`jsonb`; the indexes that increments need are built; and orders are put together by one process,
+whose aggregates are ordered. Of an increment, 6 s are dbt itself, which takes about 0.2 s for a
+model and 50 ms for a test, whatever there is to do.
 """
 
 import json
@@ -27,6 +35,7 @@ HAND_WRITTEN = Path(__file__).with_name("hand_written.sql")
 # The last days of the year come in after the first build: a part in a thousand, then one in a
 # hundred.
 _PARTS = (0.001, 0.01)
+_TESTS = ("test", "--exclude-resource-type", "unit_test")
 _LOOK_UPS = 20
 # The very last come in after the last build: they are live.
 _LIVE = 2_000
@@ -66,7 +75,8 @@ def _one_size(section: Section, bench: Bench, orders: int) -> None:
     dbt.run("seed")
     hand_written = f"hand-written SQL, {size}"
     models = dbt.run("run", "--vars", "{serving_watermark_moves: true}")
-    tests = dbt.run("test", "--exclude-resource-type", "unit_test")
+    # the watermark has moved already: what changed since is nothing
+    tests = dbt.run(*_TESTS, "--vars", "{test_everything: true}")
     _maintain(bench)
     section.add(hand_written, rows, "messages", _by_hand(bench), note=_agreement(bench))
     section.add(
@@ -118,7 +128,7 @@ def _increments(
             count = bronze.load(connection, part)
         name = f"build of {count:,} new messages ({count / rows:.1%}) in {size}"
         models = dbt.run("run")
-        tests = dbt.run("test", "--exclude-resource-type", "unit_test")
+        tests = dbt.run(*_TESTS)
         dbt.run("run", "--select", "serving_watermark", "--vars", "{serving_watermark_moves: true}")
         section.add(
             f"{name}: models", count, "messages", models.seconds,
@@ -128,7 +138,7 @@ def _increments(
             f"{name}: tests", count, "messages", tests.seconds,
             note=f"{tests.seconds / full[1].seconds:.1%} of the full build's",
         )  # fmt: skip
-    nothing = dbt.run("run"), dbt.run("test", "--exclude-resource-type", "unit_test")
+    nothing = dbt.run("run"), dbt.run(*_TESTS)
     for what, one in zip(("models", "tests"), nothing, strict=True):
         section.facts[f"build with nothing new in {size}, {what}"] = f"{one.seconds:.1f} s"
 
