@@ -82,7 +82,7 @@ docs: setup ## Build the dbt docs site into target/static_index.html
 	@$(BIN)/pbm docs
 	@echo "docs: open target/static_index.html"
 
-screenshots: setup browser ## Take the pictures of the dashboards in docs/images/ anew
+screenshots: setup browser ## Take the pictures of the dashboards and the lineage in docs/images/ anew
 	@$(BIN)/pbm screenshots
 
 lock: setup ## Compile requirements/ anew from pyproject.toml

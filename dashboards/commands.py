@@ -96,13 +96,14 @@ def screenshots(
     / "images",
     orders_per_day: Annotated[int, typer.Option(min=1, help="Orders placed in a day.")] = 800,
 ) -> None:
-    """Take pictures of every page, light and dark, of a live stack made for them.
+    """Take pictures of every page, light and dark, and of the lineage, of stacks made for them.
 
     Needs the extra `test` (Playwright) and Chromium.
     """
     from dashboards import pictures
 
     pictures.take(folder, orders_per_day)
+    pictures.take_lineage(folder / "lineage.png")
 
 
 def _free(port: int) -> int:

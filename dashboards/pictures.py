@@ -1,4 +1,4 @@
-"""Pictures of every page, light and dark, taken in a real browser from a live stack."""
+"""Pictures of every page and of dbt's lineage, taken in a real browser from a live stack."""
 
 import io
 import shutil
@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
+from urllib.parse import quote
 
 from dashboards import manifest, queries, twin
 from dashboards.warehouse import PostgresWarehouse, Value
@@ -20,7 +21,7 @@ from pbm.settings import Settings
 from pbm.stack import Stack
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, Page, ViewportSize
 
 PAGES: Final[Mapping[str, str]] = {
     "now": "",
@@ -34,6 +35,9 @@ PAGES: Final[Mapping[str, str]] = {
 SCHEMES: Final[tuple[Literal["light", "dark"], ...]] = ("light", "dark")
 _WIDTH: Final = 1280
 _TALLEST: Final = 1900
+_LINEAGE: Final["ViewportSize"] = {"width": 1500, "height": 900}
+_EDGE: Final = 40
+_EXPOSURES: Final = "+exposure:operational_command_center +exposure:patient_satisfaction_dashboard"
 _DAYS: Final = 14
 _HISTORY: Final = 600
 _COLOURS: Final = 128
@@ -140,6 +144,30 @@ def take(folder: Path, orders_per_day: int) -> None:
                             _picture(opened, url, scheme, picture)
 
 
+def take_lineage(path: Path) -> None:
+    """Build the dbt docs site, and take a picture of its graph of models, seeds and sources.
+
+    Args:
+        path: Where the picture goes.
+
+    Raises:
+        PbmError: The site could not be built.
+    """
+    from pbm.docs_site import build_site
+
+    with tempfile.TemporaryDirectory(prefix="pbm-pictures-") as scratch, browser() as opened:
+        site = Path(scratch) / "index.html"
+        build_site(site)
+        page = opened.new_page(viewport=_LINEAGE, device_scale_factor=2)
+        # all that the dashboards are made from: tests would be drawn as well
+        page.goto(f"{site.as_uri()}#!/overview?g_v=1&g_i={quote(_EXPOSURES)}")
+        graph = page.locator("canvas").last
+        graph.wait_for(state="visible")
+        page.wait_for_timeout(3_000)  # until every node has taken its place
+        path.write_bytes(_small(_without_margins(graph.screenshot())))
+    console.say(f"pictures: {path.name}, {path.stat().st_size // 1024} KiB")
+
+
 def _is_caught_up(stack: Stack) -> bool:
     rows = PostgresWarehouse(stack.require_postgres_dsn()).rows(
         queries.Query(
@@ -177,6 +205,27 @@ def _picture(opened: "Browser", url: str, scheme: Any, path: Path) -> None:  # n
     path.write_bytes(_small(page.screenshot()))
     context.close()
     console.say(f"pictures: {path.name}, {path.stat().st_size // 1024} KiB")
+
+
+def _without_margins(png: bytes) -> bytes:
+    """What is drawn on the plain ground of a picture, and a little of the ground around it."""
+    from PIL import Image, ImageChops
+
+    with Image.open(io.BytesIO(png)) as image:
+        # its edge is not plain
+        plain = image.convert("RGB").crop((_EDGE, _EDGE, image.width - _EDGE, image.height - _EDGE))
+    ground = Image.new("RGB", plain.size, plain.getpixel((0, 0)))
+    box = ImageChops.difference(plain, ground).getbbox() or (0, 0, *plain.size)
+    left, top, right, bottom = box
+    around = (
+        max(left - _EDGE, 0),
+        max(top - _EDGE, 0),
+        min(right + _EDGE, plain.width),
+        min(bottom + _EDGE, plain.height),
+    )
+    out = io.BytesIO()
+    plain.crop(around).save(out, "PNG")
+    return out.getvalue()
 
 
 def _small(png: bytes) -> bytes:
