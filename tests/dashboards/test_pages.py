@@ -23,7 +23,7 @@ from playwright.sync_api import Browser, Page, expect
 from psycopg import conninfo, sql
 from streamlit.testing.v1 import AppTest
 
-from dashboards import pictures, queries
+from dashboards import pictures, queries, twin
 from dashboards.warehouse import NotBuiltError, NoWarehouseError, PostgresWarehouse, Value
 from pbm import warehouse
 from pbm.processes import free_port, wait_until
@@ -77,11 +77,7 @@ def stage(services: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) ->
     port = free_port()
     with (folder / "streamlit.log").open("w") as log:
         server = subprocess.Popen(
-            [
-                *(str(Path(sys.executable).parent / "streamlit"), "run"),
-                *("dashboards/streamlit_app.py", "--server.port", str(port)),
-                *("--server.address", "127.0.0.1"),
-            ],
+            twin.dashboard_command(port),
             env=platform.env,
             cwd=PROJECT_ROOT,
             stdout=log,
@@ -89,6 +85,7 @@ def stage(services: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) ->
         )
         try:
             reader = PostgresWarehouse(reader_dsn(platform.dsn))
+            twin.wait_until_it_answers(port)
             yield Stage(platform, f"http://127.0.0.1:{port}", reader)
             reader.close()
         finally:
