@@ -1,4 +1,4 @@
-"""Pictures of every page and of dbt's lineage, taken in a real browser from a live stack."""
+"""Pictures of every page, light and dark, and of dbt's lineage, taken in a real browser."""
 
 import io
 import shutil
@@ -21,6 +21,7 @@ from pbm.settings import Settings
 from pbm.stack import Stack
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
     from playwright.sync_api import Browser, Page, ViewportSize
 
 PAGES: Final[Mapping[str, str]] = {
@@ -155,17 +156,17 @@ def take_lineage(path: Path) -> None:
     """
     from pbm.docs_site import build_site
 
-    with tempfile.TemporaryDirectory(prefix="pbm-pictures-") as scratch, browser() as opened:
+    with tempfile.TemporaryDirectory(prefix="pbm-pictures-") as scratch:
         site = Path(scratch) / "index.html"
         build_site(site)
-        page = opened.new_page(viewport=_LINEAGE, device_scale_factor=2)
-        # all that the dashboards are made from: tests would be drawn as well
-        page.goto(f"{site.as_uri()}#!/overview?g_v=1&g_i={quote(_EXPOSURES)}")
-        graph = page.locator("canvas").last
-        graph.wait_for(state="visible")
-        page.wait_for_timeout(3_000)  # until every node has taken its place
-        path.write_bytes(_small(_without_margins(graph.screenshot())))
-    console.say(f"pictures: {path.name}, {path.stat().st_size // 1024} KiB")
+        with browser() as opened:
+            page = opened.new_page(viewport=_LINEAGE, device_scale_factor=2)
+            # all that the dashboards are made from: tests would be drawn as well
+            page.goto(f"{site.as_uri()}#!/overview?g_v=1&g_i={quote(_EXPOSURES)}")
+            graph = page.locator("canvas").last
+            graph.wait_for(state="visible")
+            page.wait_for_timeout(3_000)  # until every node has taken its place
+            _keep(path, _framed(_image(graph.screenshot())))
 
 
 def _is_caught_up(stack: Stack) -> bool:
@@ -202,38 +203,33 @@ def _picture(opened: "Browser", url: str, scheme: Any, path: Path) -> None:  # n
     height = page.evaluate("document.querySelector('[data-testid=\"stMain\"]').scrollHeight")
     page.set_viewport_size({"width": _WIDTH, "height": min(int(height), _TALLEST)})
     settle(page)
-    path.write_bytes(_small(page.screenshot()))
+    _keep(path, _image(page.screenshot()))
     context.close()
-    console.say(f"pictures: {path.name}, {path.stat().st_size // 1024} KiB")
 
 
-def _without_margins(png: bytes) -> bytes:
-    """What is drawn on the plain ground of a picture, and a little of the ground around it."""
-    from PIL import Image, ImageChops
-
-    with Image.open(io.BytesIO(png)) as image:
-        # its edge is not plain
-        plain = image.convert("RGB").crop((_EDGE, _EDGE, image.width - _EDGE, image.height - _EDGE))
-    ground = Image.new("RGB", plain.size, plain.getpixel((0, 0)))
-    box = ImageChops.difference(plain, ground).getbbox() or (0, 0, *plain.size)
-    left, top, right, bottom = box
-    around = (
-        max(left - _EDGE, 0),
-        max(top - _EDGE, 0),
-        min(right + _EDGE, plain.width),
-        min(bottom + _EDGE, plain.height),
-    )
-    out = io.BytesIO()
-    plain.crop(around).save(out, "PNG")
-    return out.getvalue()
-
-
-def _small(png: bytes) -> bytes:
-    """The same picture with as many colours as it needs: a third of the size."""
+def _image(png: bytes) -> "Image":
     from PIL import Image
 
     with Image.open(io.BytesIO(png)) as image:
-        reduced = image.convert("RGB").quantize(_COLOURS, dither=Image.Dither.NONE)
-        out = io.BytesIO()
-        reduced.save(out, "PNG", optimize=True)
-    return out.getvalue()
+        return image.convert("RGB")
+
+
+def _framed(image: "Image") -> "Image":
+    """What is drawn on the plain ground of a picture, with an edge of that ground around it."""
+    from PIL import Image, ImageChops, ImageOps
+
+    # its edge is not plain
+    plain = ImageOps.crop(image, _EDGE)
+    colour = plain.getpixel((0, 0))
+    assert isinstance(colour, tuple)
+    ground = Image.new("RGB", plain.size, colour)
+    drawn = plain.crop(ImageChops.difference(plain, ground).getbbox())
+    return ImageOps.expand(drawn, _EDGE, fill=colour)
+
+
+def _keep(path: Path, image: "Image") -> None:
+    """Write a picture with as many colours as it needs: a third of the size."""
+    from PIL.Image import Dither
+
+    image.quantize(_COLOURS, dither=Dither.NONE).save(path, "PNG", optimize=True)
+    console.say(f"pictures: {path.name}, {path.stat().st_size // 1024} KiB")
