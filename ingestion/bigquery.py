@@ -273,6 +273,7 @@ class BigQueryLanding:
         undeliverable: Takes the rows that not even the dead letters' table does: a message near
             Pub/Sub's limit of 10 MB is too large for a row once it is base64.
         method: One of ``WRITE_METHODS``.
+        leave_out: Takes out of checked chunks what may not land; see ``LeaveOutErased``.
     """
 
     def __init__(
@@ -282,7 +283,10 @@ class BigQueryLanding:
         speed: str,
         undeliverable: beam.PTransform,
         method: str = STREAMING_INSERTS,
+        *,
+        leave_out: beam.DoFn | None = None,
     ) -> None:
+        self._leave_out = leave_out
         self._raw_orders = f"{project}:{bronze}.raw_orders"
         self._dead_letters = f"{project}:{bronze}.dead_letter_orders"
         self._panes = f"{project}:{speed}.live_order_metrics"
@@ -304,6 +308,7 @@ class BigQueryLanding:
             write(self._dead_letters, dead_letters, self._method),
             self._undeliverable,
             self._method,
+            self._leave_out,
         )
 
     def panes(self) -> beam.PTransform:
@@ -341,14 +346,20 @@ class _LandBronze(beam.PTransform):
         dead_letters: beam.PTransform,
         undeliverable: beam.PTransform,
         method: str,
+        leave_out: beam.DoFn | None,
     ) -> None:
         super().__init__()
+        self._leave_out = leave_out
         self._raw_orders = raw_orders
         self._dead_letters = dead_letters
         self._undeliverable = undeliverable
         self._method = method
 
     def expand(self, chunks: beam.PCollection) -> beam.PCollection:
+        if self._leave_out is not None:
+            chunks = chunks | "Leave out who was erased" >> beam.ParDo(
+                self._leave_out
+            ).with_output_types(CheckedChunk)
         rows = chunks | "Make rows" >> beam.ParDo(_MakeRows()).with_outputs(
             "dead_letters", "copies", main="raw_orders"
         )

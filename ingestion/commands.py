@@ -305,8 +305,9 @@ def ingest(
 
     With --runner DataflowRunner the job is built and submitted. It takes Beam's options and the
     job's own: --input_subscription, --output_project, --bronze_dataset, --speed_dataset,
-    --pseudonym_key_secret, --pseudonym_key_version, --undeliverable_topic and
-    --bigquery_write_method. --dry_run=True --no_auth builds it without sending it.
+    --ops_dataset, --pseudonym_key_secret, --pseudonym_key_version, --suppression_key_secret,
+    --undeliverable_topic and --bigquery_write_method. --dry_run=True --no_auth builds it without
+    sending it.
     """
     if runner is Runner.LOCAL and from_ is None:
         from_ = "pubsub"

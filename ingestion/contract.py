@@ -8,7 +8,8 @@ change that would break a reader unless it is told that the change is meant.
   refuses what silver could still read (a number with blanks around it), so that it is for
   publishers that promise the canonical form.
 * ``infra/contract/bronze_postgres.sql``, ``bronze_bigquery.sql``: the bronze tables.
-* ``infra/contract/bronze_bigquery.json``: what ingestion writes in BigQuery, for Terraform.
+* ``infra/contract/bronze_bigquery.json``: the tables of ingestion and erasure in BigQuery, for
+  Terraform.
 * ``models/bronze/_bronze.yml``: bronze as dbt sources.
 * ``infra/contract/order_event.contract.json``: what readers rely on, to compare a change with.
 """
@@ -370,8 +371,46 @@ _MODES: Final = {True: "REQUIRED", False: "NULLABLE"}
 _PANE_TYPES: Final = {str: "STRING", int: "INT64", datetime: "TIMESTAMP"}
 
 
+def _required(name: str, kind: str) -> dict[str, str]:
+    return {"name": name, "type": kind, "mode": "REQUIRED"}
+
+
+_PRIVACY_TABLES: Final[Mapping[str, Any]] = {
+    "pbm_ops.suppressed_subjects": {
+        "description": "One row per patient or order whose messages are not kept: a keyed hash.",
+        "partitioned_by": "suppressed_at",
+        "clustering": ["subject_hash"],
+        "schema": [
+            _required("subject_hash", "STRING"),
+            _required("kind", "STRING"),
+            _required("suppressed_at", "TIMESTAMP"),
+        ],
+    },
+    "pbm_ops.erasures": {
+        "description": "One row per erasure: how many rows of which table, and not whose.",
+        "partitioned_by": "erased_at",
+        "clustering": ["erasure_id"],
+        "schema": [
+            _required("erasure_id", "STRING"),
+            _required("erased_at", "TIMESTAMP"),
+            _required("rows_by_table", "JSON"),
+        ],
+    },
+    "pbm_ops.pseudonym_keys": {
+        "description": "One row per version of the key of the pseudonyms, without the key.",
+        "partitioned_by": "changed_at",
+        "clustering": ["version"],
+        "schema": [
+            _required("version", "INT64"),
+            _required("state", "STRING"),
+            _required("changed_at", "TIMESTAMP"),
+        ],
+    },
+}
+
+
 def bigquery_tables() -> str:
-    """The tables that ingestion writes, as Terraform makes them, policy tags apart."""
+    """The tables of ingestion and erasure, as Terraform makes them, policy tags apart."""
     tables: dict[str, Any] = {}
     for table in TABLES:
         schema = []
@@ -406,6 +445,7 @@ def bigquery_tables() -> str:
         "clustering": ["event_type"],
         "schema": panes,
     }
+    tables |= _PRIVACY_TABLES
     return json.dumps(tables, indent=2) + "\n"
 
 

@@ -1,8 +1,8 @@
 """The job in production: a Dataflow stream from a Pub/Sub subscription to BigQuery.
 
 Dataflow acknowledges a message after it has stored it, removes what Pub/Sub delivers twice within
-minutes, and runs a bundle that failed again. The key of the pseudonyms is fetched from Secret
-Manager by each worker; the job's options and its graph hold the secret's name only.
+minutes, and runs a bundle that failed again. Each worker fetches its keys from Secret Manager; the
+job's options and its graph hold the names of the secrets only.
 """
 
 import argparse
@@ -12,9 +12,9 @@ import json
 import re
 import sys
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import apache_beam as beam
 from apache_beam.io.gcp.pubsub import PubsubMessage, ReadFromPubSub, WriteToPubSub
@@ -28,19 +28,27 @@ from apache_beam.options.pipeline_options import (
 from apache_beam.runners.runner import PipelineResult
 
 from ingestion import bigquery
+from ingestion.bigquery_suppression import LeaveOutErased
 from ingestion.events import Message, Pseudonymiser
 from ingestion.pipeline import IngestOrders
+from ingestion.suppression import SubjectHasher
 from pbm.errors import ConfigurationError, PbmError, ServiceError, UsageError
 
 RUNNER: Final = "DataflowRunner"
 
+_Made = TypeVar("_Made")
+
+_NUMBERED: Final = r"projects/[^/]+/secrets/[^/]+/versions/[0-9]+"
+
 PATTERNS: Final = {
     "input_subscription": r"projects/[^/]+/subscriptions/[^/]+",
-    "pseudonym_key_secret": r"projects/[^/]+/secrets/[^/]+/versions/[0-9]+",
+    "pseudonym_key_secret": _NUMBERED,
+    "suppression_key_secret": _NUMBERED,
     "undeliverable_topic": r"projects/[^/]+/topics/[^/]+",
     "output_project": r"[a-z][a-z0-9.:-]+",
     "bronze_dataset": r"[A-Za-z0-9_]+",
     "speed_dataset": r"[A-Za-z0-9_]+",
+    "ops_dataset": r"[A-Za-z0-9_]+",
     "pseudonym_key_version": r"[1-9][0-9]*",
     "bigquery_write_method": "|".join(bigquery.WRITE_METHODS),
 }
@@ -74,6 +82,16 @@ class IngestOptions(PipelineOptions):
             "--speed_dataset",
             default="pbm_speed",
             help="BigQuery dataset of live_order_metrics.",
+        )
+        parser.add_argument(
+            "--ops_dataset",
+            default="pbm_ops",
+            help="BigQuery dataset of suppressed_subjects: whose messages are not kept.",
+        )
+        parser.add_argument(
+            "--suppression_key_secret",
+            help="Secret that holds the key of that list: "
+            "projects/PROJECT/secrets/NAME/versions/NUMBER. Needed once a patient was erased.",
         )
         parser.add_argument(
             "--pseudonym_key_secret",
@@ -149,6 +167,23 @@ def load_pseudonymiser(secret: str, version: int) -> Pseudonymiser:
         ServiceError: The secret cannot be read.
         ConfigurationError: It holds no usable key.
     """
+    return _of_secret(secret, "--pseudonym_key_secret", lambda key: Pseudonymiser(key, version))
+
+
+def load_hasher(secret: str) -> SubjectHasher:
+    """The key of the list of erased patients from Secret Manager, on the worker that uses it.
+
+    Args:
+        secret: Resource name of the secret's version.
+
+    Raises:
+        ServiceError: The secret cannot be read.
+        ConfigurationError: It holds no usable key.
+    """
+    return _of_secret(secret, "--suppression_key_secret", SubjectHasher)
+
+
+def _of_secret(secret: str, option: str, make: Callable[[str], _Made]) -> _Made:
     from google.api_core import exceptions
     from google.cloud import secretmanager
 
@@ -161,11 +196,11 @@ def load_pseudonymiser(secret: str, version: int) -> Pseudonymiser:
             "Give the job's service account the role Secret Manager Secret Accessor on it.",
         ) from None
     try:
-        return Pseudonymiser(data.decode(), version)
+        return make(data.decode())
     except (UnicodeDecodeError, ConfigurationError):
         raise ConfigurationError(
             f"The secret {secret} holds no key of 32 bytes of UTF-8 text or more.",
-            "Add a version that does, and name it in --pseudonym_key_secret.",
+            f"Add a version that does, and name it in {option}.",
         ) from None
 
 
@@ -247,16 +282,23 @@ def ingest_orders(options: PipelineOptions, undeliverable: beam.PTransform) -> I
         undeliverable: See ``BigQueryLanding``.
     """
     own = options.view_as(IngestOptions)
+    project = own.output_project or options.view_as(GoogleCloudOptions).project
     return IngestOrders(
         functools.partial(
             load_pseudonymiser, own.pseudonym_key_secret, int(own.pseudonym_key_version)
         ),
         bigquery.BigQueryLanding(
-            own.output_project or options.view_as(GoogleCloudOptions).project,
+            project,
             own.bronze_dataset,
             own.speed_dataset,
             undeliverable,
             own.bigquery_write_method,
+            leave_out=LeaveOutErased(
+                project,
+                own.ops_dataset,
+                own.suppression_key_secret
+                and functools.partial(load_hasher, own.suppression_key_secret),
+            ),
         ),
         # an update of the job counts its panes from zero again
         emission=str(uuid.uuid4()),

@@ -13,20 +13,20 @@ import json
 import time
 import uuid
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, LiteralString, NamedTuple
 
 from psycopg import sql
 
 from ingestion import live
 from ingestion.events import WHITE_SPACE, Pseudonymiser
-from ingestion.live import FirstCopy
+from ingestion.live import FirstCopy, Pane
 from ingestion.sinks import INSERT_PANE, LANDING_LOCK, LANDING_TIME
 from ingestion.suppression import ERASED, ERASED_MESSAGE, SubjectHasher, named_in
 from pbm import warehouse
-from pbm.errors import CheckFailedError, InputError, ServiceError
+from pbm.errors import CheckFailedError, ConfigurationError, InputError, ServiceError
 
 MADE_FROM_EVENTS: Final = ("pbm_silver", "pbm_gold", "pbm_serving")
 """The schemas that dbt makes of the messages."""
@@ -34,7 +34,9 @@ MADE_FROM_EVENTS: Final = ("pbm_silver", "pbm_gold", "pbm_serving")
 SEARCHED: Final = ("pbm_bronze", "pbm_speed", "pbm_ops", *MADE_FROM_EVENTS, "survey_data")
 """Where the proof looks for what named the patient."""
 
-_SURVEYS: Final = "survey_data.survey_responses"
+SURVEYS: Final = "survey_data.survey_responses"
+"""The answers as they came."""
+
 _SHORTEST_SEARCHED: Final = 6
 """Shorter texts are found in anything: they are compared as whole values and never searched for."""
 
@@ -86,8 +88,15 @@ class Erasure:
     shared: bool = False
 
 
-class _Copy(NamedTuple):
-    """A message of an event that loses one."""
+class Copy(NamedTuple):
+    """A message of an event that loses one.
+
+    Attributes:
+        message_id: The message's id.
+        event_id: The event's id.
+        is_erased: Whether this is one that the event loses.
+        copy: What is counted of it.
+    """
 
     message_id: str
     event_id: str
@@ -127,6 +136,7 @@ class Eraser:
         """How many rows an erasure would touch now, by table; nothing is changed.
 
         Raises:
+            ConfigurationError: A key is missing with which pseudonyms were made.
             ServiceError: The database is lost.
         """
         with warehouse.translated_errors(self._where):
@@ -145,6 +155,7 @@ class Eraser:
         Raises:
             InputError: No layer has anything of such a patient.
             CheckFailedError: Something was found after all.
+            ConfigurationError: A key is missing with which pseudonyms were made.
             ServiceError: The database is lost, or a transaction stays open for too long.
         """
         result = Erasure(uuid.uuid4())
@@ -178,6 +189,26 @@ class Eraser:
     # ------------------------------------------------------------------ who it is
 
     def _subject(self, patient_id: str) -> Subject:
+        tables = self._rows(
+            "select table_schema, table_name from information_schema.columns"
+            " inner join information_schema.tables using (table_schema, table_name)"
+            " where column_name = 'patient_key_version' and table_schema = any(%s)"
+            " and table_type = 'BASE TABLE'",
+            list(SEARCHED),
+        )
+        require_known_versions(
+            self._pseudonymisers,
+            (
+                version
+                for schema, table in tables
+                for (version,) in self._rows(
+                    sql.SQL(
+                        "select distinct patient_key_version from {}"
+                        " where patient_key_version is not null"
+                    ).format(sql.Identifier(schema, table))
+                )
+            ),
+        )
         normal = patient_id.strip(WHITE_SPACE).upper()
         return Subject(normal, [one.key_for(normal) for one in self._pseudonymisers])
 
@@ -199,7 +230,7 @@ class Eraser:
             subject.keys,
         ):
             subject.orders.add(order_id)
-            subject.emails |= _emails(payload)
+            subject.emails |= emails_of(payload)
         subject.shared_orders |= {
             order_id
             for (order_id,) in self._rows(
@@ -252,7 +283,7 @@ class Eraser:
             len(ids),
         )
 
-    def _copies(self, subject: Subject) -> Iterator[_Copy]:
+    def _copies(self, subject: Subject) -> Iterator[Copy]:
         """Every message of an event that loses one; the first copy of each comes first."""
         for message_id, event_id, is_erased, *copy in self._rows(
             """
@@ -277,30 +308,14 @@ class Eraser:
             """,
             {"keys": subject.keys, "orders": sorted(subject.orders)},
         ):
-            yield _Copy(message_id, event_id, is_erased, FirstCopy(*copy))
+            yield Copy(message_id, event_id, is_erased, FirstCopy(*copy))
 
     def _correct_panes(
-        self, copies: Sequence[_Copy], erasure_id: uuid.UUID, passes: int, landing_time: datetime
+        self, copies: Sequence[Copy], erasure_id: uuid.UUID, passes: int, landing_time: datetime
     ) -> None:
-        counted_before: dict[str, _Copy] = {}
-        counted_now: dict[str, _Copy] = {}
-        for copy in copies:
-            counted_before.setdefault(copy.event_id, copy)
-            if not copy.is_erased:
-                counted_now.setdefault(copy.event_id, copy)
-        changes = live.count(
-            (copy.copy for copy in counted_now.values()),
-            (copy.copy for copy in counted_before.values()),
-        )
+        panes = correcting_panes(copies, f"erasure {erasure_id} {passes}")
         with self._connection.cursor() as cursor:
-            cursor.executemany(
-                INSERT_PANE,
-                [
-                    (*live.pane(f"erasure {erasure_id} {passes}", start, key, change), landing_time)
-                    for (start, key), change in changes.items()
-                    if change
-                ],
-            )
+            cursor.executemany(INSERT_PANE, [(*pane, landing_time) for pane in panes])
 
     def _erase_dead_letters(self, subject: Subject, result: Erasure) -> None:
         found = []
@@ -312,7 +327,7 @@ class Eraser:
             )
             for message_id, payload_base64, attributes in cursor:
                 data = base64.b64decode(str(payload_base64))
-                if _names(data, attributes, subject):
+                if is_named(subject, data, attributes):
                     found.append(message_id)
         self._execute(
             "update pbm_bronze.dead_letter_orders set payload_base64 = '', attributes = '{}',"
@@ -332,14 +347,14 @@ class Eraser:
             " where table_type = 'BASE TABLE'"
             " and (table_schema = any(%s) or table_schema || '.' || table_name = %s)",
             list(MADE_FROM_EVENTS),
-            _SURVEYS,
+            SURVEYS,
         ):
             columns.setdefault(f"{schema}.{table}", set()).add(column)
         parameters = {"keys": subject.keys, "orders": sorted(subject.orders)}
         for table, names in sorted(columns.items()):
-            if condition := _is_the_patients(names):
+            if condition := condition_on(names, "= any(%(keys)s)", "= any(%(orders)s)"):
                 statement = sql.SQL("delete from {} where {}").format(
-                    sql.Identifier(*table.split(".")), condition
+                    sql.Identifier(*table.split(".")), sql.SQL(condition)
                 )
                 with self._connection.cursor() as cursor:
                     cursor.execute(statement, parameters)
@@ -355,13 +370,12 @@ class Eraser:
         self, table: str, column: str, values: Sequence[str], result: Erasure
     ) -> None:
         """Rows of other patients that remember a copy which named this one."""
-        quoted = [json.dumps(value) for value in values]
         statement = sql.SQL(
             "update {} set {column} = null where exists ("
             "select from unnest(%s::text[]) as claim where strpos({column}::text, claim) > 0)"
         ).format(sql.Identifier(*table.split(".")), column=sql.Identifier(column))
         with self._connection.cursor() as cursor:
-            cursor.execute(statement, (quoted,))
+            cursor.execute(statement, (claims(values),))
             result.rows_by_table[table] += cursor.rowcount
 
     # ------------------------------------------------------------------ nothing comes back
@@ -433,18 +447,74 @@ class Eraser:
         return self._connection.execute(text, named).fetchall()
 
 
-def _is_the_patients(columns: Collection[str]) -> sql.SQL | None:
-    """The condition on a table's rows; None where no column tells."""
+def condition_on(
+    columns: Collection[str], in_keys: LiteralString, in_orders: LiteralString
+) -> LiteralString | None:
+    """The condition on a table's rows that are the patient's; None where no column tells.
+
+    Args:
+        columns: The table's columns.
+        in_keys: ``in`` the patient's pseudonyms, as the warehouse writes it.
+        in_orders: ``in`` the patient's orders.
+    """
     if {"order_id", "patient_key"} <= set(columns):
-        return sql.SQL(
-            "patient_key = any(%(keys)s) or (patient_key is null and order_id = any(%(orders)s))"
-        )
+        return f"patient_key {in_keys} or (patient_key is null and order_id {in_orders})"
     if "patient_key" in columns:
-        return sql.SQL("patient_key = any(%(keys)s)")
-    return sql.SQL("order_id = any(%(orders)s)") if "order_id" in columns else None
+        return f"patient_key {in_keys}"
+    return f"order_id {in_orders}" if "order_id" in columns else None
 
 
-def _names(data: bytes, attributes: object, subject: Subject) -> bool:
+def claims(values: Sequence[str]) -> list[str]:
+    """Values as they stand in the JSON arrays of what other copies of an event name."""
+    return [json.dumps(value, ensure_ascii=False) for value in values]
+
+
+def require_known_versions(
+    pseudonymisers: Sequence[Pseudonymiser], versions: Iterable[int]
+) -> None:
+    """Check that the patient's pseudonyms can be made under every key that was used.
+
+    Args:
+        pseudonymisers: The keys that are known.
+        versions: The versions that rows have.
+
+    Raises:
+        ConfigurationError: A version's key is not known.
+    """
+    unknown = sorted(set(versions) - {one.version for one in pseudonymisers})
+    if unknown:
+        raise ConfigurationError(
+            f"Rows have pseudonyms of key version {unknown[0]}, whose key is not known here.",
+            "Finish the change of the key first: `pbm pseudonyms rekey`, then `pbm build "
+            "--full-refresh`.",
+        )
+
+
+def correcting_panes(copies: Sequence[Copy], emission: str) -> list[Pane]:
+    """Panes that take what is erased out of the live counts.
+
+    Args:
+        copies: Every message of the events that lose one, the first copy of each first.
+        emission: What tells these panes from any others.
+    """
+    counted_before: dict[str, Copy] = {}
+    counted_now: dict[str, Copy] = {}
+    for copy in copies:
+        counted_before.setdefault(copy.event_id, copy)
+        if not copy.is_erased:
+            counted_now.setdefault(copy.event_id, copy)
+    changes = live.count(
+        (copy.copy for copy in counted_now.values()),
+        (copy.copy for copy in counted_before.values()),
+    )
+    return [
+        live.pane(emission, start, key, change)
+        for (start, key), change in changes.items()
+        if change
+    ]
+
+
+def is_named(subject: Subject, data: bytes, attributes: object) -> bool:
     """Whether a message that was refused is the patient's."""
     patients, orders = named_in(data)
     if any(one.strip(WHITE_SPACE).upper() == subject.patient_id for one in patients):
@@ -458,7 +528,7 @@ def _names(data: bytes, attributes: object, subject: Subject) -> bool:
     return any(wanted in text for wanted in subject.texts)
 
 
-def _emails(payload: str) -> set[str]:
+def emails_of(payload: str) -> set[str]:
     """The mail addresses of the patient whom a payload names."""
     patient = json.loads(payload, parse_int=str, parse_float=str)["data"]["patient"]
     email = patient.get("email")

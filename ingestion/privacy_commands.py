@@ -9,11 +9,15 @@ from rich.table import Table
 from pbm import console
 from pbm.errors import CheckFailedError, ConfigurationError, UsageError
 from pbm.logs import log_to
-from pbm.settings import load_settings
+from pbm.settings import Settings, load_settings
 from pbm.stack import Stack
 
 if TYPE_CHECKING:
+    from ingestion.bigquery_erasure import BigQueryEraser
+    from ingestion.bigquery_pseudonyms import BigQueryPseudonymKeys
+    from ingestion.erasure import Eraser
     from ingestion.events import Pseudonymiser
+    from ingestion.pseudonym_keys import PseudonymKeys
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 
@@ -48,15 +52,15 @@ def erase(
     may run while events come in and dbt builds, and be run again at any time; it waits for what
     was open. Backups, files that were ingested, and what Pub/Sub retains are not in its reach:
     docs/privacy.md says when those are gone.
-    """
-    from ingestion.erasure import Eraser
-    from ingestion.suppression import load_hasher
 
+    With PBM_DBT_TARGET=prod it erases from BigQuery and Cloud SQL, with the keys in
+    PBM_PSEUDONYM_KEY and PBM_SUPPRESSION_KEY.
+    """
     patient_id = _patient_id(patient)
     settings = load_settings()
     log_to(settings.home)
     stack = Stack(settings)
-    eraser = Eraser(stack.require_postgres_dsn(), _all_keys(stack), load_hasher())
+    eraser = _eraser(settings, stack)
     try:
         if dry_run or not yes:
             counts = {table: rows for table, rows in eraser.count(patient_id).items() if rows}
@@ -89,6 +93,47 @@ def erase(
     )
     if erased.shared:
         console.say("An order also names another patient: run pbm build --full-refresh.")
+
+
+def _eraser(settings: Settings, stack: Stack) -> "Eraser | BigQueryEraser":
+    from ingestion.erasure import Eraser
+    from ingestion.suppression import load_hasher
+
+    if not settings.on_google_cloud:
+        return Eraser(stack.require_postgres_dsn(), _all_keys(stack), load_hasher())
+    from ingestion.bigquery_client import BigQuery
+    from ingestion.bigquery_erasure import BigQueryEraser
+
+    _require(settings, "pseudonym_key", "suppression_key", "postgres_dsn")
+    return BigQueryEraser(
+        BigQuery.of(settings),
+        stack.require_postgres_dsn(),
+        _all_keys(stack),
+        load_hasher(),
+        progress=console.say,
+    )
+
+
+def _pseudonym_keys(settings: Settings, stack: Stack) -> "PseudonymKeys | BigQueryPseudonymKeys":
+    from ingestion.pseudonym_keys import PseudonymKeys
+
+    if not settings.on_google_cloud:
+        return PseudonymKeys(stack.require_postgres_dsn())
+    from ingestion.bigquery_client import BigQuery
+    from ingestion.bigquery_pseudonyms import BigQueryPseudonymKeys
+
+    _require(settings, "pseudonym_key")
+    return BigQueryPseudonymKeys(BigQuery.of(settings))
+
+
+def _require(settings: Settings, *names: str) -> None:
+    """On Google Cloud a key is given, and never made up on this machine."""
+    missing = [f"PBM_{name.upper()}" for name in names if getattr(settings, name) is None]
+    if missing:
+        raise ConfigurationError(
+            f"With PBM_DBT_TARGET=prod this needs {', '.join(missing)}.",
+            "Set them from Secret Manager and Cloud SQL, as docs/privacy.md shows.",
+        )
 
 
 def _patient_id(source: str) -> str:
@@ -149,10 +194,9 @@ def pseudonyms() -> None:
 @pseudonyms_app.command()
 def status(*, json: JsonOption = False) -> None:
     """Show which key versions bronze, silver and gold hold."""
-    from ingestion.pseudonym_keys import PseudonymKeys
-
-    stack = Stack(load_settings())
-    with PseudonymKeys(stack.require_postgres_dsn()) as keys:
+    settings = load_settings()
+    stack = Stack(settings)
+    with _pseudonym_keys(settings, stack) as keys:
         found = keys.versions()
     current = stack.pseudonym_key_version()
     if json:
@@ -183,12 +227,11 @@ def rotate(*, json: JsonOption = False) -> None:
     `pbm pseudonyms retire`. May be run again at any time: it goes on where it was ended.
     """
     from ingestion.events import Pseudonymiser
-    from ingestion.pseudonym_keys import PseudonymKeys
 
     settings = load_settings()
     log_to(settings.home)
     stack = Stack(settings)
-    with PseudonymKeys(stack.require_postgres_dsn()) as keys:
+    with _pseudonym_keys(settings, stack) as keys:
         before = keys.versions()
         if settings.pseudonym_key is None:
             # one that was begun and not finished is finished
@@ -224,11 +267,11 @@ def rekey() -> None:
     For what an ingester landed under the old key after `rotate` had gone through.
     """
     from ingestion.events import Pseudonymiser
-    from ingestion.pseudonym_keys import PseudonymKeys
 
-    stack = Stack(load_settings())
+    settings = load_settings()
+    stack = Stack(settings)
     version = stack.pseudonym_key_version()
-    with PseudonymKeys(stack.require_postgres_dsn()) as keys:
+    with _pseudonym_keys(settings, stack) as keys:
         changed = keys.rekey(Pseudonymiser(stack.pseudonym_key(), version))
     console.say(f"{changed:,} rows of bronze have pseudonyms of version {version} now.")
 
@@ -236,11 +279,10 @@ def rekey() -> None:
 @pseudonyms_app.command()
 def retire() -> None:
     """Forget the older keys, once nothing holds a pseudonym of theirs (exit code 1 if it does)."""
-    from ingestion.pseudonym_keys import PseudonymKeys
-
-    stack = Stack(load_settings())
+    settings = load_settings()
+    stack = Stack(settings)
     version = stack.pseudonym_key_version()
-    with PseudonymKeys(stack.require_postgres_dsn()) as keys:
+    with _pseudonym_keys(settings, stack) as keys:
         found = keys.versions()
         older = sum(rows for one, rows in found.bronze.items() if one != version)
         if older:

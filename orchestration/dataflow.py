@@ -113,17 +113,19 @@ def launch_body(settings: Settings) -> dict[str, Any]:
         "ipConfiguration": "WORKER_IP_PRIVATE" if dataflow.subnetwork else None,
         "enableStreamingEngine": True,
     }
+    parameters = {
+        "input_subscription": settings.subscription_path,
+        # the secrets' names: workers fetch the keys themselves
+        "pseudonym_key_secret": dataflow.pseudonym_key_secret,
+        "pseudonym_key_version": str(settings.pseudonym_key_version),
+        "suppression_key_secret": dataflow.suppression_key_secret,
+        "undeliverable_topic": dataflow.undeliverable_topic,
+    }
     return {
         "launchParameter": {
             "jobName": dataflow.job_name,
             "containerSpecGcsPath": dataflow.template,
-            "parameters": {
-                "input_subscription": settings.subscription_path,
-                # the secret's name: workers fetch the key itself
-                "pseudonym_key_secret": dataflow.pseudonym_key_secret,
-                "pseudonym_key_version": str(settings.pseudonym_key_version),
-                "undeliverable_topic": dataflow.undeliverable_topic,
-            },
+            "parameters": {key: value for key, value in parameters.items() if value is not None},
             "environment": {key: value for key, value in environment.items() if value is not None},
         }
     }

@@ -42,6 +42,13 @@ MASKING: Final[Mapping[str, str]] = {SENSITIVE: "ALWAYS_NULL", QUASI: "SHA256", 
 HOLDS_IDENTIFIERS: Final = ("pbm_bronze", "survey_data")
 """The schemas that may hold direct identifiers."""
 
+IN_BIGQUERY_TOO: Final = (
+    "pbm_ops.suppressed_subjects",
+    "pbm_ops.erasures",
+    "pbm_ops.pseudonym_keys",
+)
+"""Tables outside dbt that BigQuery has as well; the others are of the local stack's ingestion."""
+
 ROLES_FILE: Final = PROJECT_ROOT / "infra" / "privacy" / "roles.yml"
 GRANTS_FILE: Final = PROJECT_ROOT / "pbm" / "grants.sql"
 BIGQUERY_FILE: Final = PROJECT_ROOT / "infra" / "privacy" / "bigquery.json"
@@ -294,7 +301,7 @@ class Privacy:
             "columns": {
                 table.name: {column: kind for column, kind in table.columns.items() if kind != NONE}
                 for table in self.tables.values()
-                if table.name not in self._outside
+                if table.name not in set(self._outside) - set(IN_BIGQUERY_TOO)
                 and any(kind != NONE for kind in table.columns.values())
             },
         }

@@ -37,6 +37,10 @@ class DataflowSettings(BaseSettings):
         default=None,
         description="Secret of the pseudonym key: projects/P/secrets/NAME/versions/NUMBER.",
     )
+    suppression_key_secret: Annotated[str | None, _BlankIsNone] = Field(
+        default=None,
+        description="Secret of the key of the list of erased patients, as above.",
+    )
     undeliverable_topic: Annotated[str | None, _BlankIsNone] = Field(
         default=None, description="Topic for what no table takes: projects/P/topics/NAME."
     )

@@ -1,5 +1,6 @@
 """An emulator of BigQuery's REST interface, with the tables that ingestion writes."""
 
+import json
 import socket
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ingestion import bigquery as sinks
+from ingestion import contract
 from ingestion.events import DeadLetter, RawOrder
 from ingestion.live import Pane
 from tests.conftest import PROJECT_ROOT, clean_environment
@@ -44,10 +46,16 @@ def emulator(folder: Path, project: str) -> Iterator[str]:
 
 
 def create_tables(client: Any) -> None:
-    """Create what ingestion writes, through a client of BigQuery."""
+    """Create what ingestion and erasure write, through a client of BigQuery."""
     from google.cloud import bigquery
 
+    of_erasure = {
+        name: about
+        for name, about in json.loads(contract.bigquery_tables()).items()
+        if name.startswith("pbm_ops.")
+    }
     for table, schema in (
+        *((name, {"fields": about["schema"]}) for name, about in of_erasure.items()),
         ("pbm_bronze.raw_orders", sinks.schema_of(RawOrder, written_at="ingested_at")),
         ("pbm_bronze.dead_letter_orders", _dead_letters()),
         ("pbm_speed.live_order_metrics", sinks.schema_of(Pane, written_at="emitted_at")),

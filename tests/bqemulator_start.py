@@ -2,13 +2,17 @@
 
 And with some of its rewrites mended, which fail on what dbt writes here: an option whose text holds
 a bracket, a table with declared columns whose query is in brackets, the first value by an order,
-and the length of `rpad`.
+and the length of `rpad`. Parameters of a query of several statements reach each of them.
 """
 
+from contextvars import ContextVar
+from typing import Any
 from unittest.mock import patch
 
 import sqlglot
 from bqemulator.cli import main
+from bqemulator.jobs import executor
+from bqemulator.scripting import interpreter
 from bqemulator.sql import translator
 from bqemulator.sql.rewriter import alter_table_set_options, create_table_schema_ctas
 from bqemulator.storage.engine import DuckDBEngine
@@ -65,8 +69,27 @@ def apply_rules(self: object, sql: str, *, schema: dict[str, object] | None = No
     return tree.sql(dialect="duckdb")
 
 
+_run_query_body = executor._run_query_body
+_bind_parameters = interpreter.bind_parameters
+_parameters: ContextVar[list[dict[str, Any]] | None] = ContextVar("parameters", default=None)
+
+
+async def run_query_body(*, query_params: list[dict[str, Any]] | None, **others: object) -> object:
+    """A query; its parameters are kept for what binds them."""
+    _parameters.set(query_params)
+    return await _run_query_body(query_params=query_params, **others)
+
+
+def bind_in_script(sql: str, _: object) -> tuple[str, list[Any]]:
+    """The parameters of one of several statements, which the emulator forgets."""
+    bound: tuple[str, list[Any]] = _bind_parameters(sql, _parameters.get())
+    return bound
+
+
 if __name__ == "__main__":
     with (
+        patch.object(executor, "_run_query_body", run_query_body),
+        patch.object(interpreter, "bind_parameters", bind_in_script),
         patch.object(DuckDBEngine, "_load_spatial"),
         patch.object(DuckDBEngine, "_load_format_extensions"),
         patch.object(alter_table_set_options, "_match_balanced_parens", last_bracket),

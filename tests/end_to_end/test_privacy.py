@@ -7,7 +7,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from ingestion.events import Pseudonymiser
 from ingestion.publisher import OrdersPublisher
 from ingestion.suppression import SubjectHasher
 from pbm import warehouse
+from pbm.errors import ConfigurationError
 from tests.conftest import PBM, PROJECT_ROOT, Platform, run_pbm
 
 NO_TESTS = ("--exclude-resource-type", "test", "--exclude-resource-type", "unit_test")
@@ -144,6 +145,32 @@ def test_an_erasure_waits_for_what_had_read_the_patient_before(platform: Platfor
         "pbm_silver.made": 1,
     }
     assert platform.value("select count(*) from pbm_silver.made") == 0
+
+
+def test_an_erasure_needs_every_key_and_forgets_what_others_remember(platform: Platform) -> None:
+    message = {
+        "event_id": "e-1", "event_type": "order_placed", "order_id": 'ördér "1"',
+        "event_timestamp": "2026-01-05T00:00:00Z", "data": {"patient": {"patient_id": "patient-1"}},
+    }  # fmt: skip
+    file = platform.home / "one.jsonl"
+    file.write_text(json.dumps(message) + "\n")
+    platform.ingest(file)
+    hasher = SubjectHasher("k" * 32)
+    with warehouse.connect(platform.dsn, role=warehouse.TRANSFORMER) as build:
+        # another's event, an earlier copy of which had named the order
+        build.execute("create table pbm_silver.made as select 'order-2' as order_id,"
+                      " '[' || to_json(order_id)::text || ']' as other_order_ids"
+                      " from pbm_bronze.raw_orders")  # fmt: skip
+    with closing(Eraser(platform.dsn, [Pseudonymiser("n" * 32, 2)], hasher)) as eraser:
+        with pytest.raises(ConfigurationError, match="key version 1, whose key is not known"):
+            eraser.count("patient-1")
+        with pytest.raises(ConfigurationError):
+            eraser.erase("patient-1")
+    assert platform.value("select count(*) from pbm_bronze.raw_orders") == 1
+    key = Pseudonymiser(platform.env["PBM_PSEUDONYM_KEY"], 1)
+    with closing(Eraser(platform.dsn, [key, Pseudonymiser("n" * 32, 2)], hasher)) as eraser:
+        eraser.erase("patient-1")
+    assert platform.rows("select * from pbm_silver.made") == [("order-2", None)]
 
 
 @pytest.mark.parametrize(

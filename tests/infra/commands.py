@@ -111,7 +111,7 @@ def _gcloud_tree() -> Any:
     return None
 
 
-_EVERYWHERE = {"--project", "--format", "--quiet", "--filter", "--limit", "--help"}
+_OF_LISTS = {"--filter", "--limit"}
 
 
 def _gcloud(words: list[str]) -> Iterator[str]:
@@ -119,10 +119,11 @@ def _gcloud(words: list[str]) -> Iterator[str]:
     if tree is None:
         return
     said = "gcloud"
+    everywhere = set(tree["flags"]) | _OF_LISTS
     for word in words:
         if word.startswith("--"):
             name = word.split("=")[0]
-            if name not in set(tree.get("flags", {})) | _EVERYWHERE:
+            if name not in set(tree.get("flags", {})) | everywhere:
                 yield f"{said} has no {name}"
         elif tree.get("commands"):
             if word not in tree["commands"]:

@@ -39,7 +39,7 @@ def _fail(_: object) -> None:
     raise AssertionError("a dead letter was refused")
 
 
-def land(messages: Sequence[Message], key: str) -> None:
+def land(messages: Sequence[Message], key: str, leave_out: beam.DoFn | None = None) -> None:
     """Run the graph to its end, as one bounded pipeline."""
     options = PipelineOptions([f"--project={PROJECT}", "--no_save_main_session"])
     with beam.Pipeline(runner=FnApiRunner(), options=options) as pipeline:
@@ -48,7 +48,9 @@ def land(messages: Sequence[Message], key: str) -> None:
             | beam.Create([list(messages[:7]), list(messages[7:])], reshuffle=False)
             | IngestOrders(
                 lambda: Pseudonymiser(key, 1),
-                bigquery.BigQueryLanding(PROJECT, "pbm_bronze", "pbm_speed", Undeliverable()),
+                bigquery.BigQueryLanding(
+                    PROJECT, "pbm_bronze", "pbm_speed", Undeliverable(), leave_out=leave_out
+                ),
                 emission="a test",
                 # this runner has no clock for early panes; TestStream tests those
             )

@@ -33,6 +33,7 @@ from ingestion.events import DeadLetter, Message, Pseudonymiser, RawOrder
 from ingestion.live import LiveKey, Pane, window_start
 from ingestion.pipeline import IngestOrders, _MakePanes, live_change
 from ingestion.sinks import REFUSED
+from ingestion.suppression import SubjectHasher
 from pbm.errors import ConfigurationError, UsageError
 from tests.ingestion import memory_tables
 from tests.ingestion.bigquery_graph import land, use_endpoint
@@ -46,6 +47,7 @@ OPTIONS = [
     "--sdk_container_image=images/pbm-ingestion:1",
     "--input_subscription=projects/pbm-test/subscriptions/orders-topic-sub",
     "--pseudonym_key_secret=projects/pbm-test/secrets/pseudonym-key/versions/3",
+    "--suppression_key_secret=projects/pbm-test/secrets/suppression-key/versions/2",
     "--undeliverable_topic=projects/pbm-test/topics/undeliverable",
 ]
 
@@ -360,6 +362,7 @@ def test_an_option_that_is_missing_is_named(missing: str) -> None:
     "wrong",
     [
         "--pseudonym_key_secret=projects/p/secrets/k/versions/latest",
+        "--suppression_key_secret=projects/p/secrets/k/versions/latest",
         "--input_subscription=orders-topic-sub",
         "--bigquery_write_method=FILE_LOADS",
         "--temp_location=gs://x",
@@ -375,6 +378,7 @@ def test_the_graph_for_dataflow_holds_its_steps_and_no_secret(
 ) -> None:
     dsn = "postgresql://somebody:a-password@host/db"
     monkeypatch.setenv("PBM_PSEUDONYM_KEY", KEY)
+    monkeypatch.setenv("PBM_SUPPRESSION_KEY", KEY)
     monkeypatch.setenv("PBM_POSTGRES_DSN", dsn)
     use_endpoint(monkeypatch, "http://127.0.0.1:1")
     result = dataflow.submit([*OPTIONS, "--dry_run=True", "--no_auth"])
@@ -383,6 +387,7 @@ def test_the_graph_for_dataflow_holds_its_steps_and_no_secret(
     for name in (
         "Read",
         "Ingest orders/Check and pseudonymise",
+        "Ingest orders/Land in bronze/Leave out who was erased",
         "Ingest orders/Land in bronze/Raw orders",
         "Ingest orders/Land in bronze/Dead letters",
         "Ingest orders/Land in bronze/Count first copies",
@@ -400,6 +405,7 @@ def test_the_graph_for_dataflow_holds_its_steps_and_no_secret(
     graph = proto.SerializeToString() + unpacked(proto)
     options = json.dumps(result.job.options.get_all_options(), default=str).encode()
     assert b"projects/pbm-test/secrets/pseudonym-key/versions/3" in graph
+    assert b"projects/pbm-test/secrets/suppression-key/versions/2" in graph
     for secret in (KEY.encode(), b"a-password", dsn.encode()):
         assert secret not in graph
         assert secret not in options
@@ -416,7 +422,7 @@ def unpacked(proto: Any) -> bytes:
     return found
 
 
-def test_the_key_comes_from_secret_manager_on_the_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_keys_come_from_secret_manager_on_the_worker(monkeypatch: pytest.MonkeyPatch) -> None:
     from google.cloud import secretmanager
 
     data = KEY.encode()
@@ -430,10 +436,15 @@ def test_the_key_comes_from_secret_manager_on_the_worker(monkeypatch: pytest.Mon
     loaded = dataflow.load_pseudonymiser("projects/p/secrets/k/versions/1", 7)
     assert loaded.key_for("p-1") == Pseudonymiser(KEY, 1).key_for("p-1")
     assert loaded.version == 7
+    hasher = dataflow.load_hasher("projects/p/secrets/k/versions/1")
+    assert hasher.patient(" p-1") == SubjectHasher(KEY).patient("P-1")
     data = b"short"
     with pytest.raises(ConfigurationError, match="secrets/k") as raised:
         dataflow.load_pseudonymiser("projects/p/secrets/k/versions/1", 7)
     assert "short" not in raised.value.problem
+    with pytest.raises(ConfigurationError, match="secrets/k") as raised:
+        dataflow.load_hasher("projects/p/secrets/k/versions/1")
+    assert "--suppression_key_secret" in raised.value.hint
 
 
 # ---------------------------------------------------------------------------------------------

@@ -245,6 +245,7 @@ def test_the_request_names_the_secret_and_all_settings() -> None:
         dataflow=DataflowSettings(
             template="gs://a-bucket/templates/orders.json",
             pseudonym_key_secret="projects/p/secrets/key/versions/3",
+            suppression_key_secret="projects/p/secrets/list/versions/2",
             undeliverable_topic="projects/p/topics/undeliverable",
         ),
     )
@@ -255,6 +256,7 @@ def test_the_request_names_the_secret_and_all_settings() -> None:
         "input_subscription": "projects/a-project/subscriptions/orders-topic-sub",
         "pseudonym_key_secret": "projects/p/secrets/key/versions/3",
         "pseudonym_key_version": "1",
+        "suppression_key_secret": "projects/p/secrets/list/versions/2",
         "undeliverable_topic": "projects/p/topics/undeliverable",
     }
 

@@ -8,6 +8,7 @@ locals {
     dashboard = "Serves the dashboard"
     looker    = "Reads marts and survey views for Looker Studio"
     ci        = "Tests, builds images, and delivers"
+    privacy   = "Erases patients and changes the key of their pseudonyms"
   }
 }
 

@@ -23,16 +23,17 @@ resource "google_composer_environment" "airflow" {
       }
 
       env_variables = {
-        PBM_DBT_TARGET                    = "prod"
-        PBM_DATAFLOW_TEMPLATE             = "gs://${var.dataflow_bucket}/templates/pbm-orders.json"
-        PBM_DATAFLOW_PSEUDONYM_KEY_SECRET = "projects/${var.project_id}/secrets/pbm-pseudonym-key/versions/${var.pseudonym_key_version}"
-        PBM_PSEUDONYM_KEY_VERSION         = var.pseudonym_key_version
-        PBM_DATAFLOW_UNDELIVERABLE_TOPIC  = var.undeliverable_topic
-        PBM_DATAFLOW_REGION               = var.region
-        PBM_DATAFLOW_SERVICE_ACCOUNT      = var.emails.dataflow
-        PBM_DATAFLOW_SUBNETWORK           = var.subnetwork_id
-        PBM_BIGQUERY_LOCATION             = var.region
-        PBM_CLOUDSQL_CONNECTION           = "${var.project_id}.${var.region}.pbmpostgre"
+        PBM_DBT_TARGET                      = "prod"
+        PBM_DATAFLOW_TEMPLATE               = "gs://${var.dataflow_bucket}/templates/pbm-orders.json"
+        PBM_DATAFLOW_PSEUDONYM_KEY_SECRET   = "projects/${var.project_id}/secrets/pbm-pseudonym-key/versions/${var.pseudonym_key_version}"
+        PBM_PSEUDONYM_KEY_VERSION           = var.pseudonym_key_version
+        PBM_DATAFLOW_SUPPRESSION_KEY_SECRET = "projects/${var.project_id}/secrets/pbm-suppression-key/versions/1"
+        PBM_DATAFLOW_UNDELIVERABLE_TOPIC    = var.undeliverable_topic
+        PBM_DATAFLOW_REGION                 = var.region
+        PBM_DATAFLOW_SERVICE_ACCOUNT        = var.emails.dataflow
+        PBM_DATAFLOW_SUBNETWORK             = var.subnetwork_id
+        PBM_BIGQUERY_LOCATION               = var.region
+        PBM_CLOUDSQL_CONNECTION             = "${var.project_id}.${var.region}.pbmpostgre"
       }
     }
 

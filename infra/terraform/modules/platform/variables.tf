@@ -36,6 +36,10 @@ variable "days_kept" {
     "pbm_bronze.raw_orders"         = 2555
     "pbm_bronze.dead_letter_orders" = 90
     "pbm_speed.live_order_metrics"  = 90
+    # the list must outlive every message that may come again, and the rest is proof
+    "pbm_ops.suppressed_subjects" = null
+    "pbm_ops.erasures"            = null
+    "pbm_ops.pseudonym_keys"      = null
   }
 }
 

@@ -7,6 +7,7 @@ locals {
   datasets = {
     pbm_bronze  = "Messages as received, and those that were not accepted"
     pbm_speed   = "Live counts of the stream"
+    pbm_ops     = "Whose messages are not kept, what was erased, and versions of the key"
     pbm_seeds   = "Lists that change by a commit"
     pbm_silver  = "Clean events and orders, without direct identifiers"
     pbm_gold    = "The star schema and the daily marts"
@@ -115,6 +116,47 @@ resource "google_bigquery_dataset_iam_member" "dataflow_speed" {
   dataset_id = google_bigquery_dataset.layer["pbm_speed"].dataset_id
   role       = "roles/bigquery.dataEditor"
   member     = var.members.dataflow
+}
+
+# why: the ingestion job reads whose messages are not kept
+resource "google_bigquery_dataset_iam_member" "dataflow_ops" {
+  project    = var.project_id
+  dataset_id = google_bigquery_dataset.layer["pbm_ops"].dataset_id
+  role       = "roles/bigquery.dataViewer"
+  member     = var.members.dataflow
+}
+
+# why: a patient is erased from every layer, and bronze gets new pseudonyms when the key changes
+resource "google_bigquery_dataset_iam_member" "privacy" {
+  for_each = toset(["pbm_bronze", "pbm_speed", "pbm_ops", "pbm_silver", "pbm_gold", "pbm_serving"])
+
+  project    = var.project_id
+  dataset_id = google_bigquery_dataset.layer[each.value].dataset_id
+  role       = "roles/bigquery.dataEditor"
+  member     = var.members.privacy
+}
+
+# why: who erases reads messages and pseudonyms as they are, to find the patient's
+resource "google_data_catalog_policy_tag_iam_member" "privacy" {
+  for_each = google_data_catalog_policy_tag.class
+
+  policy_tag = each.value.name
+  role       = "roles/datacatalog.categoryFineGrainedReader"
+  member     = var.members.privacy
+}
+
+# why: erasing and changing the key are queries; a job belongs to a project
+resource "google_project_iam_member" "privacy_jobs" {
+  project = var.project_id
+  role    = "roles/bigquery.jobUser"
+  member  = var.members.privacy
+}
+
+# why: an erasure waits for the jobs of others that may have read the patient before
+resource "google_project_iam_member" "privacy_sees_jobs" {
+  project = var.project_id
+  role    = "roles/bigquery.resourceViewer"
+  member  = var.members.privacy
 }
 
 # why: dbt reads messages to make silver
