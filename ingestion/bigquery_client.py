@@ -19,7 +19,6 @@ from pbm.errors import ConfigurationError, ServiceError, UnreachableError
 from pbm.settings import Settings
 
 _TYPES: Final[Mapping[type, str]] = {
-    bool: "BOOL",
     int: "INT64",
     str: "STRING",
     datetime: "TIMESTAMP",

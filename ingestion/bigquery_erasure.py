@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from ingestion.bigquery_client import BigQuery
+from ingestion.bigquery_pseudonyms import NEW_PSEUDONYMS
 from ingestion.bigquery_suppression import READ_EVERY
 from ingestion.erasure import (
     MADE_FROM_EVENTS,
@@ -28,13 +29,16 @@ from ingestion.erasure import (
     correcting_panes,
     emails_of,
     is_named,
+    nothing_found,
+    orders_on_list,
     require_known_versions,
+    still_there,
 )
-from ingestion.events import WHITE_SPACE, Pseudonymiser
+from ingestion.events import Pseudonymiser
 from ingestion.live import FirstCopy
 from ingestion.suppression import ERASED, ERASED_MESSAGE, SubjectHasher
 from pbm import warehouse
-from pbm.errors import CheckFailedError, InputError, ServiceError
+from pbm.errors import ServiceError
 
 SEARCHED: Final = ("pbm_bronze", "pbm_speed", "pbm_ops", *MADE_FROM_EVENTS)
 """The datasets in which the proof looks for what named the patient."""
@@ -127,7 +131,7 @@ class BigQueryEraser:
             ServiceError: A warehouse does not answer.
         """
         subject = self._subject(patient_id)
-        self._complete(subject)
+        self._complete(subject, is_known=self._is_suppressed(subject))
         counts = self._look(subject).counts
         counts[SURVEYS] = self._erase_answers(subject, really=False)
         return counts
@@ -150,15 +154,12 @@ class BigQueryEraser:
         is_known = self._is_suppressed(subject)
         listed_at = time.monotonic()
         while True:
-            self._complete(subject)
+            self._complete(subject, is_known=is_known)
             found = self._look(subject)
             answers = self._erase_answers(subject, really=True)
             touched = found.counts.total() + answers
             if not touched and not result.passes and not is_known:
-                raise InputError(
-                    "No layer has anything of a patient with that id.",
-                    "Check the id: it is the one that the sources send as patient.patient_id.",
-                )
+                raise nothing_found()
             if self._suppress(subject):
                 listed_at = time.monotonic()
             result.passes += 1
@@ -194,8 +195,7 @@ class BigQueryEraser:
                 )
             ),
         )
-        normal = patient_id.strip(WHITE_SPACE).upper()
-        return Subject(normal, [one.key_for(normal) for one in self._pseudonymisers])
+        return Subject.of(patient_id, self._pseudonymisers)
 
     def _is_suppressed(self, subject: Subject) -> bool:
         return bool(
@@ -205,8 +205,10 @@ class BigQueryEraser:
             )
         )
 
-    def _complete(self, subject: Subject) -> None:
-        """Add the orders and addresses that bronze has now."""
+    def _complete(self, subject: Subject, *, is_known: bool) -> None:
+        """Add the orders and addresses that bronze has now, and orders that have returned."""
+        if is_known:
+            subject.orders |= self._returned_orders()
         for payload, order_id in self._bigquery.rows(
             "select payload, order_id from pbm_bronze.raw_orders"
             " where patient_key in unnest(@keys)",
@@ -225,10 +227,28 @@ class BigQueryEraser:
         }
         subject.orders -= subject.shared_orders
 
+    def _returned_orders(self) -> set[str]:
+        """The orders on the list that a table names again; see ``ingestion.erasure.Eraser``."""
+        tables = [
+            table
+            for table, columns in self._bigquery.tables(*MADE_FROM_EVENTS).items()
+            if "order_id" in columns
+        ]
+        if not tables:
+            return set()
+        return orders_on_list(
+            self._hasher,
+            self._bigquery.rows(
+                "select subject_hash from pbm_ops.suppressed_subjects where kind = 'order'"
+            ),
+            self._bigquery.each(
+                " union distinct ".join(f"select order_id from {table}" for table in tables)  # noqa: S608
+            ),
+        )
+
     def _suppress(self, subject: Subject) -> bool:
         """Put the patient and the orders on the list; tell whether one was not there."""
-        hashes = {self._hasher.patient(subject.patient_id): "patient"}
-        hashes |= {self._hasher.order(one): "order" for one in subject.orders}
+        hashes = subject.hashes(self._hasher)
         known = {
             one
             for (one,) in self._bigquery.rows(
@@ -255,6 +275,9 @@ class BigQueryEraser:
         found = _Found(list(self._copies(subject)), list(self._letters(subject)))
         found.counts["pbm_bronze.raw_orders"] = sum(one.is_erased for one in found.copies)
         found.counts["pbm_bronze.dead_letter_orders"] = len(found.letters)
+        # a change of the key that was ended leaves its table, which names messages that are gone
+        if NEW_PSEUDONYMS in self._bigquery.tables("pbm_ops"):
+            found.conditions.append((NEW_PSEUDONYMS, "delete from {}", "new_key in unnest(@keys)"))
         for table, columns in self._bigquery.tables(*MADE_FROM_EVENTS).items():
             if condition := condition_on(columns, "in unnest(@keys)", "in unnest(@orders)"):
                 found.conditions.append((table, "delete from {}", condition))
@@ -265,10 +288,11 @@ class BigQueryEraser:
                 if column in columns
             ]
         kept = []
+        parameters = _parameters(subject)
         for table, statement, condition in found.conditions:
             rows = self._bigquery.rows(
                 f"select count(*) from {table} where {condition}",  # noqa: S608
-                **_parameters(subject),
+                **parameters,
             )[0][0]
             found.counts[table] += rows
             if rows:
@@ -397,10 +421,7 @@ class BigQueryEraser:
             if rows:
                 found.append(f"{table} ({rows} rows)")
         if found:
-            raise CheckFailedError(
-                f"Something of the patient is still there: {', '.join(found)}.",
-                "Run `pbm erase` again; if this stays, look into these tables by hand.",
-            )
+            raise still_there(found)
 
 
 _CLAIMS: Final = {

@@ -7,7 +7,7 @@ statement. Rows that were streamed within the last 90 minutes cannot be changed 
 
 import itertools
 from collections.abc import Iterator
-from typing import Any, Final, Self
+from typing import Final, Self
 
 from ingestion.bigquery_client import BigQuery
 from ingestion.erasure import MADE_FROM_EVENTS
@@ -15,7 +15,8 @@ from ingestion.events import Pseudonymiser, patient_id_of
 from ingestion.pseudonym_keys import Versions
 
 _ROWS_AT_A_TIME: Final = 50_000
-_NEW: Final = "pbm_ops.new_pseudonyms"
+NEW_PSEUDONYMS: Final = "pbm_ops.new_pseudonyms"
+"""The table of what a change of the key has computed; it is dropped at the end."""
 
 _OF_ANOTHER_KEY: Final = """
     patient_key is not null
@@ -47,9 +48,9 @@ class BigQueryPseudonymKeys:
             ServiceError: BigQuery does not answer.
         """
         return Versions(
-            states=dict(self._pairs("select version, state from pbm_ops.pseudonym_keys")),
+            states=dict(self._bigquery.rows("select version, state from pbm_ops.pseudonym_keys")),
             bronze=dict(
-                self._pairs(
+                self._bigquery.rows(
                     "select patient_key_version, count(*) from pbm_bronze.raw_orders"
                     " where patient_key is not null group by 1 order by 1"
                 )
@@ -84,20 +85,20 @@ class BigQueryPseudonymKeys:
         Raises:
             ServiceError: BigQuery does not answer.
         """
-        self._bigquery.drop(_NEW)
+        self._bigquery.drop(NEW_PSEUDONYMS)
         changed = 0
         for batch in self._batches(pseudonymiser):
-            self._bigquery.load(_NEW, batch)
+            self._bigquery.load(NEW_PSEUDONYMS, batch)
             changed += len(batch)
         if changed:
             self._bigquery.run(
                 "update pbm_bronze.raw_orders as landed"  # noqa: S608
                 " set patient_key = fresh.new_key, patient_key_version = @version"
-                f" from (select distinct message_id, new_key from {_NEW}) as fresh"
+                f" from (select distinct message_id, new_key from {NEW_PSEUDONYMS}) as fresh"
                 f" where landed.message_id = fresh.message_id and {_OF_ANOTHER_KEY}",
                 version=pseudonymiser.version,
             )
-            self._bigquery.drop(_NEW)
+            self._bigquery.drop(NEW_PSEUDONYMS)
         return changed
 
     def retire(self, version: int) -> None:
@@ -135,6 +136,3 @@ class BigQueryPseudonymKeys:
                     " from pbm_bronze.raw_orders as bronze where bronze.patient_key is not null)"
                 )[0][0]
         return {table: rows for table, rows in found.items() if rows}
-
-    def _pairs(self, query: str) -> list[tuple[int, Any]]:
-        return [(first, second) for first, second in self._bigquery.rows(query)]

@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final, LiteralString, NamedTuple
+from typing import Any, Final, LiteralString, NamedTuple, Self
 
 from psycopg import sql
 
@@ -59,11 +59,26 @@ class Subject:
     shared_orders: set[str] = field(default_factory=set)
     emails: set[str] = field(default_factory=set)
 
+    @classmethod
+    def of(cls, patient_id: str, pseudonymisers: Sequence[Pseudonymiser]) -> Self:
+        """The patient with an id as the sources write it, by the keys that are kept."""
+        normal = patient_id.strip(WHITE_SPACE).upper()
+        return cls(normal, [one.key_for(normal) for one in pseudonymisers])
+
     @property
     def texts(self) -> set[str]:
         """What a text that names the patient holds, in lower case."""
         found = {self.patient_id, *self.emails, *self.keys, *self.orders}
         return {text.lower() for text in found if len(text) >= _SHORTEST_SEARCHED}
+
+    def hashes(self, hasher: SubjectHasher) -> dict[str, str]:
+        """What goes on the list of whom is left out: hashes of the patient and the orders.
+
+        Returns:
+            The kind of each: ``patient`` or ``order``.
+        """
+        orders = {hasher.order(one): "order" for one in sorted(self.orders)}
+        return {hasher.patient(self.patient_id): "patient", **orders}
 
 
 @dataclass
@@ -141,6 +156,8 @@ class Eraser:
         """
         with warehouse.translated_errors(self._where):
             subject = self._subject(patient_id)
+            if self._is_suppressed(subject):
+                subject.orders |= self._returned_orders()
             result = Erasure(uuid.uuid4())
             self._pass(subject, result)
             self._connection.rollback()
@@ -163,18 +180,17 @@ class Eraser:
             subject = self._subject(patient_id)
             is_known = self._is_suppressed(subject)
             while True:
+                if is_known:
+                    subject.orders |= self._returned_orders()
                 before = result.rows_by_table.total()
                 self._pass(subject, result)
                 touched = result.rows_by_table.total() - before
                 if not touched and not result.passes and not is_known:
                     self._connection.rollback()
-                    raise InputError(
-                        "No layer has anything of a patient with that id.",
-                        "Check the id: it is the one that the sources send as patient.patient_id.",
-                    )
+                    raise nothing_found()
                 result.passes += 1
                 self._connection.commit()
-                if not touched:
+                if not touched and result.passes > 1:
                     break
                 self._wait_for_older_transactions()
             result.orders = len(subject.orders)
@@ -209,8 +225,7 @@ class Eraser:
                 )
             ),
         )
-        normal = patient_id.strip(WHITE_SPACE).upper()
-        return Subject(normal, [one.key_for(normal) for one in self._pseudonymisers])
+        return Subject.of(patient_id, self._pseudonymisers)
 
     def _is_suppressed(self, subject: Subject) -> bool:
         return bool(
@@ -219,6 +234,24 @@ class Eraser:
                 self._hasher.patient(subject.patient_id),
             )
         )
+
+    def _returned_orders(self) -> set[str]:
+        """The orders on the list that a table names again.
+
+        An erasure that was ended has not waited for an older build, which may have written them
+        since; bronze no longer says whose they are.
+        """
+        hashes = self._rows(
+            "select subject_hash from pbm_ops.suppressed_subjects where kind = 'order'"
+        )
+        tables = [table for table, columns in self._columns().items() if "order_id" in columns]
+        orders = self._rows(
+            sql.SQL(" union ").join(
+                sql.SQL("select order_id from {}").format(sql.Identifier(*table.split(".")))
+                for table in tables
+            )
+        )
+        return orders_on_list(self._hasher, hashes, orders)
 
     # ------------------------------------------------------------------ one pass
 
@@ -244,13 +277,11 @@ class Eraser:
         self._erase_messages(subject, result, landing_time)
         self._erase_dead_letters(subject, result)
         self._erase_made(subject, result)
-        hashes = [(self._hasher.patient(subject.patient_id), "patient")]
-        hashes += [(self._hasher.order(one), "order") for one in sorted(subject.orders)]
         with self._connection.cursor() as cursor:
             cursor.executemany(
                 "insert into pbm_ops.suppressed_subjects (subject_hash, kind) values (%s, %s)"
                 " on conflict (subject_hash) do nothing",
-                hashes,
+                list(subject.hashes(self._hasher).items()),
             )
 
     def _erase_messages(self, subject: Subject, result: Erasure, landing_time: datetime) -> None:
@@ -338,8 +369,8 @@ class Eraser:
         )
         result.rows_by_table["pbm_bronze.dead_letter_orders"] += len(found)
 
-    def _erase_made(self, subject: Subject, result: Erasure) -> None:
-        """Rows of silver, gold and the surveys that are the patient's."""
+    def _columns(self) -> dict[str, set[str]]:
+        """The columns of every table of silver, gold and the surveys."""
         columns: dict[str, set[str]] = {}
         for schema, table, column in self._rows(
             "select table_schema, table_name, column_name from information_schema.columns"
@@ -350,8 +381,12 @@ class Eraser:
             SURVEYS,
         ):
             columns.setdefault(f"{schema}.{table}", set()).add(column)
+        return dict(sorted(columns.items()))
+
+    def _erase_made(self, subject: Subject, result: Erasure) -> None:
+        """Rows of silver, gold and the surveys that are the patient's."""
         parameters = {"keys": subject.keys, "orders": sorted(subject.orders)}
-        for table, names in sorted(columns.items()):
+        for table, names in self._columns().items():
             if condition := condition_on(names, "= any(%(keys)s)", "= any(%(orders)s)"):
                 statement = sql.SQL("delete from {} where {}").format(
                     sql.Identifier(*table.split(".")), sql.SQL(condition)
@@ -431,10 +466,7 @@ class Eraser:
             if rows:
                 found.append(f"{schema}.{table} ({rows} rows)")
         if found:
-            raise CheckFailedError(
-                f"Something of the patient is still there: {', '.join(found)}.",
-                "Run `pbm erase` again; if this stays, look into these tables by hand.",
-            )
+            raise still_there(found)
 
     # ------------------------------------------------------------------ statements
 
@@ -462,6 +494,36 @@ def condition_on(
     if "patient_key" in columns:
         return f"patient_key {in_keys}"
     return f"order_id {in_orders}" if "order_id" in columns else None
+
+
+def nothing_found() -> InputError:
+    """The error of an erasure of somebody whom no layer knows."""
+    return InputError(
+        "No layer has anything of a patient with that id.",
+        "Check the id: it is the one that the sources send as patient.patient_id.",
+    )
+
+
+def still_there(found: Sequence[str]) -> CheckFailedError:
+    """The error of an erasure whose proof found something in tables."""
+    return CheckFailedError(
+        f"Something of the patient is still there: {', '.join(found)}.",
+        "Run `pbm erase` again; if this stays, look into these tables by hand.",
+    )
+
+
+def orders_on_list(
+    hasher: SubjectHasher, hashes: Iterable[tuple[str]], orders: Iterable[tuple[str | None]]
+) -> set[str]:
+    """The orders whose hashes are on the list.
+
+    Args:
+        hasher: The list's key.
+        hashes: Rows of the list.
+        orders: Rows of order ids.
+    """
+    listed = {one for (one,) in hashes}
+    return {one for (one,) in orders if one is not None and hasher.order(one) in listed}
 
 
 def claims(values: Sequence[str]) -> list[str]:

@@ -279,6 +279,37 @@ def test_what_a_build_brings_back_meanwhile_is_erased_too(
     eraser.close()
 
 
+def test_an_erasure_that_was_ended_is_finished_by_the_next(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ended(*_: object) -> int:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, closing(cloud.eraser()) as eraser:
+        patch.setattr(BigQuery, "jobs_older_than", ended)
+        with pytest.raises(KeyboardInterrupt):
+            eraser.erase(PATIENT)
+    cloud.client.query(
+        "insert into pbm_gold.fact_order_events (event_id, order_id)"
+        f" values ('event of m1', '{ORDERS[0]}')"
+    ).result()
+    # and a change of the key that was ended has left what it computed
+    key = Pseudonymiser(KEY, 1).key_for(PATIENT)
+    computed = [{"message_id": "m1", "new_key": key}, {"message_id": "m4", "new_key": "another's"}]
+    cloud.warehouse.load("pbm_ops.new_pseudonyms", computed)
+    left = {"pbm_gold.fact_order_events": 1, "pbm_ops.new_pseudonyms": 1}
+    with closing(cloud.eraser()) as eraser:
+        counted = eraser.count(PATIENT)
+        assert {table: rows for table, rows in counted.items() if rows} == left
+        erased = eraser.erase(PATIENT)
+    assert {table: rows for table, rows in erased.rows_by_table.items() if rows} == left
+    assert cloud.places_with(key, *ORDERS) == set()
+    assert cloud.rows("select message_id from pbm_ops.new_pseudonyms") == [("m4",)]
+    assert cloud.rows("select order_id, count(*) from pbm_gold.fact_order_events group by 1") == [
+        ("order-of-other", 2)
+    ]
+
+
 def test_a_build_that_never_ends_is_named(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(BigQuery, "jobs_older_than", lambda *_: 2)
     eraser = cloud.eraser()
@@ -364,9 +395,12 @@ def test_the_key_is_changed_for_rows_that_can_be(cloud: Cloud) -> None:
 
 
 def test_bigquery_would_take_every_statement(cloud: Cloud, engine: ZetaSql) -> None:
-    eraser = cloud.eraser()
-    eraser.erase(PATIENT)
-    eraser.close()
+    with closing(cloud.eraser()) as eraser:
+        eraser.erase(PATIENT)
+        # a second one asks for orders that have returned, and for what a change of the key left
+        computed = {"message_id": "m1", "new_key": Pseudonymiser(KEY, 1).key_for(PATIENT)}
+        cloud.warehouse.load("pbm_ops.new_pseudonyms", [computed])
+        eraser.erase(PATIENT)
     with BigQueryPseudonymKeys(cloud.warehouse) as keys:
         keys.versions()
         cloud.client.query("update pbm_bronze.raw_orders set ingested_at ="

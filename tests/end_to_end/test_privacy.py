@@ -147,6 +147,50 @@ def test_an_erasure_waits_for_what_had_read_the_patient_before(platform: Platfor
     assert platform.value("select count(*) from pbm_silver.made") == 0
 
 
+def test_an_erasure_that_was_ended_is_finished_by_the_next(platform: Platform) -> None:
+    message = {
+        "event_id": "e-1", "event_type": "order_placed", "order_id": "order-1",
+        "event_timestamp": "2026-01-05T00:00:00Z", "data": {"patient": {"patient_id": "patient-1"}},
+    }  # fmt: skip
+    file = platform.home / "one.jsonl"
+    file.write_text(json.dumps(message) + "\n")
+    platform.ingest(file)
+    key = Pseudonymiser(platform.env["PBM_PSEUDONYM_KEY"], 1)
+    with (
+        warehouse.connect(platform.dsn, role=warehouse.TRANSFORMER) as build,
+        closing(Eraser(platform.dsn, [key], SubjectHasher("k" * 32), patience=30)) as eraser,
+    ):
+        build.execute("create table pbm_gold.made as select order_id from pbm_bronze.raw_orders"
+                      " union all select 'order-2'")  # fmt: skip
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(eraser, "_wait_for_older_transactions", ended)
+            with pytest.raises(KeyboardInterrupt):
+                eraser.erase("patient-1")
+        assert platform.value("select count(*) from pbm_bronze.raw_orders") == 0
+
+        # the build has not committed yet, and bronze no longer says whose order it is
+        results: list[Any] = []
+        thread = threading.Thread(target=lambda: results.append(eraser.erase("patient-1")))
+        thread.start()
+        time.sleep(1)
+        assert thread.is_alive(), "it must wait for the build"
+        build.commit()
+        thread.join(30)
+        assert platform.rows("select order_id from pbm_gold.made") == [("order-2",)]
+        assert results[0].rows_by_table["pbm_gold.made"] == 1
+
+        # and where the build had ended before
+        build.execute("insert into pbm_gold.made values ('order-1')")
+        build.commit()
+        assert eraser.count("patient-1")["pbm_gold.made"] == 1
+        eraser.erase("patient-1")
+    assert platform.rows("select order_id from pbm_gold.made") == [("order-2",)]
+
+
+def ended() -> None:
+    raise KeyboardInterrupt
+
+
 def test_an_erasure_needs_every_key_and_forgets_what_others_remember(platform: Platform) -> None:
     message = {
         "event_id": "e-1", "event_type": "order_placed", "order_id": 'ördér "1"',
