@@ -15,7 +15,7 @@ import psutil
 import psycopg
 
 from pbm.errors import ServiceError
-from pbm.processes import LOCALHOST, free_port, port_is_free
+from pbm.processes import LOCALHOST, START_ATTEMPTS, free_port, port_is_free
 
 USER = "pbm"
 DATABASE = "pbm"
@@ -82,19 +82,32 @@ class EmbeddedPostgres:
                     "End that program, or `unset PBM_POSTGRES_DSN` to let the stack choose a port.",
                 )
             port = None
-        port = port or free_port()
         if not (self.data / "PG_VERSION").exists():
             self._initialise()
-        (self.data / "pbm.conf").write_text(
-            "".join(f"{name} = {value}\n" for name, value in _SERVER_SETTINGS.items())
-            + f"port = {port}\n"
-        )
-        self._run("pg_ctl", "-w", "-t", "60", "-D", self.data, "-l", self.log, "start")
+        port = self._start(port, port_is_fixed=port_is_fixed)
         with psycopg.connect(dsn(port, "postgres"), autocommit=True) as connection:
             found = connection.execute("select from pg_database where datname = %s", (DATABASE,))
             if found.fetchone() is None:
                 connection.execute(f"create database {DATABASE}")
         return port
+
+    def _start(self, port: int | None, *, port_is_fixed: bool) -> int:
+        for attempt in range(START_ATTEMPTS):
+            chosen = port or free_port()
+            (self.data / "pbm.conf").write_text(
+                "".join(f"{name} = {value}\n" for name, value in _SERVER_SETTINGS.items())
+                + f"port = {chosen}\n"
+            )
+            try:
+                self._run("pg_ctl", "-w", "-t", "60", "-D", self.data, "-l", self.log, "start")
+            except ServiceError:
+                somebody_was_quicker = not port_is_free(chosen)
+                if port_is_fixed or not somebody_was_quicker or attempt == START_ATTEMPTS - 1:
+                    raise
+                port = None
+            else:
+                break
+        return chosen
 
     def stop(self) -> None:
         """Stop the server; do nothing when it does not run."""

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import random
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -14,12 +15,28 @@ from pbm.errors import ServiceError
 
 LOCALHOST = "127.0.0.1"
 
+# Below the ports that systems hand out by themselves, to whoever connects or asks for any port
+# (Linux from 32768, macOS from 49152): between here and the server's start, nobody is given it.
+_SERVER_PORTS = range(20_000, 30_000)
+
+# How often a server is started, on another port each time, where somebody took its port first.
+START_ATTEMPTS = 3
+
 
 def free_port() -> int:
-    """A TCP port that is free on the loopback address right now."""
-    with socket.socket() as probe:
-        probe.bind((LOCALHOST, 0))
-        return int(probe.getsockname()[1])
+    """A TCP port for a server, free on the loopback address right now.
+
+    Raises:
+        ServiceError: A hundred ports at random are all taken.
+    """
+    # not the shared generator: tests seed it, and would all be given the same ports
+    for port in random.SystemRandom().sample(_SERVER_PORTS, 100):
+        if port_is_free(port):
+            return port
+    raise ServiceError(
+        f"No port between {_SERVER_PORTS.start} and {_SERVER_PORTS.stop - 1} is free.",
+        "End some of the programs that listen there (`ss -ltn` names them).",
+    )
 
 
 def port_is_free(port: int) -> bool:
@@ -31,6 +48,18 @@ def port_is_free(port: int) -> bool:
         except OSError:
             return False
     return True
+
+
+def listens(pid: int, port: int) -> bool:
+    """Whether it is the process ``pid`` that listens on ``port``."""
+    try:
+        connections = psutil.Process(pid).net_connections("tcp")
+    except psutil.Error:  # it has ended
+        return False
+    return any(
+        connection.status == psutil.CONN_LISTEN and connection.laddr.port == port
+        for connection in connections
+    )
 
 
 def wait_until(condition: Callable[[], bool], *, seconds: float) -> bool:

@@ -3,6 +3,7 @@
 The emulator keeps its messages in memory only: what was not ingested when it stops is gone.
 """
 
+import http.client
 import json
 import os
 import shutil
@@ -16,7 +17,16 @@ from typing import Any
 import psutil
 
 from pbm.errors import ConfigurationError, ServiceError
-from pbm.processes import LOCALHOST, free_port, kill_process, port_is_free, process_is, wait_until
+from pbm.processes import (
+    LOCALHOST,
+    START_ATTEMPTS,
+    free_port,
+    kill_process,
+    listens,
+    port_is_free,
+    process_is,
+    wait_until,
+)
 from pbm.settings import Settings
 
 # While messages are out, the emulator copies the ids of its whole backlog for every pull of 100:
@@ -106,9 +116,20 @@ def start_emulator(
                 "End that program, or `unset PUBSUB_EMULATOR_HOST` to let the stack choose a port.",
             )
         port = None
-    port = port or free_port()
     log = home / "pubsub" / "emulator.log"
     log.parent.mkdir(parents=True, exist_ok=True)
+    for _ in range(START_ATTEMPTS):
+        emulator = _start(command, port or free_port(), log)
+        if emulator is not None:
+            return emulator
+        if port_is_fixed or not _lost_its_port(log):
+            break
+        port = None
+    raise ServiceError("Google's Pub/Sub emulator did not start.", f"See {log}.")
+
+
+def _start(command: list[str], port: int, log: Path) -> EmulatorProcess | None:
+    """Start the emulator; None if it does not come to answer."""
     with log.open("w") as output:
         process = subprocess.Popen(
             [*command, f"--host={LOCALHOST}", f"--port={port}"],
@@ -119,13 +140,27 @@ def start_emulator(
             start_new_session=True,
         )
     emulator = EmulatorProcess(port, process.pid, psutil.Process(process.pid).create_time())
-    ready = wait_until(
-        lambda: process.poll() is not None or emulator_answers(emulator.host), seconds=60
-    )
-    if process.poll() is not None or not ready:
-        emulator.stop()
-        raise ServiceError("Google's Pub/Sub emulator did not start.", f"See {log}.")
-    return emulator
+
+    def has_ended() -> bool:
+        # without its port it lives on, and serves nobody
+        return process.poll() is not None or _lost_its_port(log)
+
+    def is_ready() -> bool:  # another stack's emulator may answer there too
+        return emulator_answers(emulator.host) and listens(process.pid, port)
+
+    ready = False
+    try:
+        wait_until(lambda: has_ended() or is_ready(), seconds=60)
+        ready = not has_ended() and is_ready()
+    finally:
+        if not ready:  # after Ctrl-C too: nobody would know of it
+            emulator.stop()
+    return emulator if ready else None
+
+
+def _lost_its_port(log: Path) -> bool:
+    """Whether somebody else had taken the port when the emulator asked for it."""
+    return "java.net.BindException" in log.read_text(errors="replace")
 
 
 def emulator_answers(host: str) -> bool:
@@ -181,5 +216,8 @@ def _call(
     )
     # the emulator is never behind a proxy
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with opener.open(request, timeout=seconds) as response:
-        return json.loads(response.read())
+    try:
+        with opener.open(request, timeout=seconds) as response:
+            return json.loads(response.read())
+    except http.client.HTTPException as error:  # something listens there, and it is no emulator
+        raise ConnectionError(f"it does not speak HTTP ({type(error).__name__})") from error

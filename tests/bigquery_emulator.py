@@ -14,6 +14,7 @@ from ingestion import bigquery as sinks
 from ingestion import contract
 from ingestion.events import DeadLetter, RawOrder
 from ingestion.live import Pane
+from pbm.processes import free_port
 from tests.conftest import PROJECT_ROOT, clean_environment
 
 
@@ -25,7 +26,7 @@ def emulator(folder: Path, project: str) -> Iterator[str]:
         folder: For its log.
         project: The Google Cloud project that it holds.
     """
-    port, grpc_port = _free_ports()
+    port, grpc_port = free_port(), free_port()
     with (folder / "emulator.log").open("wb") as log:
         process = subprocess.Popen(
             [
@@ -72,14 +73,6 @@ def _dead_letters() -> dict[str, list[dict[str, str]]]:
         {"name": "replayed_at", "type": "TIMESTAMP", "mode": "NULLABLE"},
     ]
     return schema
-
-
-def _free_ports() -> list[int]:
-    opened = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
-    ports = [one.getsockname()[1] for one in opened]
-    for one in opened:
-        one.close()
-    return ports
 
 
 def _wait_for(port: int, process: "subprocess.Popen[bytes]") -> None:

@@ -1,10 +1,12 @@
 """The local services, for real: start, find, stop, and what the environment overrides."""
 
 import contextlib
+import functools
 import json
 import os
 import socket
 import subprocess
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,10 @@ import psycopg
 import pytest
 import yaml
 
+from pbm import postgres, pubsub
+from pbm.processes import free_port
+from pbm.settings import Settings
+from pbm.stack import Stack
 from tests.conftest import PBM, clean_environment, run_pbm
 
 
@@ -23,6 +29,14 @@ def env(tmp_path: Path) -> Iterator[dict[str, str]]:
     variables = clean_environment(PBM_HOME=str(tmp_path / "home"))
     yield variables
     run_pbm("down", env=variables)
+
+
+def up(env: dict[str, str]) -> dict[str, Any]:
+    result = run_pbm("up", "--json", env=env)
+    assert result.returncode == 0, result.stderr
+    started = json.loads(result.stdout)
+    assert isinstance(started, dict)
+    return started
 
 
 def status(env: dict[str, str]) -> dict[str, Any]:
@@ -44,14 +58,14 @@ def processes_of(home: Path) -> list[str]:
 
 
 def test_up_status_down_and_up_again_keep_data_and_ports(env: dict[str, str]) -> None:
-    first = json.loads(run_pbm("up", "--json", env=env).stdout)
+    first = up(env)
     assert first["running"] is True
     assert first["state_dir"] == env["PBM_HOME"]
     assert {service["name"] for service in first["services"]} == {"postgres", "pubsub"}
     with psycopg.connect(first["postgres_dsn"]) as connection:
         connection.execute("create table public.kept as select 42 as answer")
 
-    again = json.loads(run_pbm("up", "--json", env=env).stdout)
+    again = up(env)
     assert again == first == status(env)
 
     assert run_pbm("down", env=env).returncode == 0
@@ -59,14 +73,14 @@ def test_up_status_down_and_up_again_keep_data_and_ports(env: dict[str, str]) ->
     assert status(env)["running"] is False
     assert run_pbm("down", env=env).returncode == 0, "a second `down` is fine"
 
-    third = json.loads(run_pbm("up", "--json", env=env).stdout)
+    third = up(env)
     assert third["postgres_dsn"] == first["postgres_dsn"]
     with psycopg.connect(third["postgres_dsn"]) as connection:
         assert connection.execute("select answer from public.kept").fetchone() == (42,)
 
 
 def test_two_stacks_live_side_by_side(env: dict[str, str], services: dict[str, Any]) -> None:
-    mine = json.loads(run_pbm("up", "--json", env=env).stdout)
+    mine = up(env)
     assert mine["postgres_dsn"] != services["postgres_dsn"]
     assert mine["pubsub_emulator_host"] != services["pubsub_emulator_host"]
     run_pbm("down", env=env)
@@ -75,19 +89,19 @@ def test_two_stacks_live_side_by_side(env: dict[str, str], services: dict[str, A
 
 
 def test_env_points_a_shell_at_the_stack(env: dict[str, str]) -> None:
-    up = json.loads(run_pbm("up", "--json", env=env).stdout)
+    started = up(env)
     script = f'eval "$({PBM} env)"; env -0'
     printed = subprocess.run(
         ["bash", "-c", script], env=env, capture_output=True, text=True, check=True
     ).stdout
     shell = dict(line.split("=", 1) for line in printed.split("\0") if "=" in line)
     assert shell["PBM_HOME"] == env["PBM_HOME"]
-    assert shell["PBM_POSTGRES_DSN"] == up["postgres_dsn"]
-    assert shell["PUBSUB_EMULATOR_HOST"] == up["pubsub_emulator_host"]
+    assert shell["PBM_POSTGRES_DSN"] == started["postgres_dsn"]
+    assert shell["PUBSUB_EMULATOR_HOST"] == started["pubsub_emulator_host"]
     assert shell["GOOGLE_CLOUD_PROJECT"] == "pbm-local"
     profile = yaml.safe_load((Path(shell["DBT_PROFILES_DIR"]) / "profiles.yml").read_text())
     local = profile["pbm_logistics_360"]["outputs"]["local"]
-    assert up["postgres_dsn"].endswith(f":{local['port']}/{local['dbname']}")
+    assert started["postgres_dsn"].endswith(f":{local['port']}/{local['dbname']}")
     assert "PBM_PSEUDONYM_KEY" not in shell
     key = (Path(env["PBM_HOME"]) / "pseudonym.key").read_text()
     assert key not in printed
@@ -96,8 +110,8 @@ def test_env_points_a_shell_at_the_stack(env: dict[str, str]) -> None:
     shell = {**env, **{name: shell[name] for name in shell if name.startswith(("PBM_", "PUBSUB_"))}}
     assert run_pbm("down", env=shell).returncode == 0
     assert processes_of(Path(env["PBM_HOME"])) == []
-    again = json.loads(run_pbm("up", "--json", env=shell).stdout)
-    assert again["postgres_dsn"] == up["postgres_dsn"]
+    again = up(shell)
+    assert again["postgres_dsn"] == started["postgres_dsn"]
     assert all(service["managed"] for service in again["services"])
 
 
@@ -109,9 +123,9 @@ def test_servers_of_the_environment_are_used_and_left_running(
         "PUBSUB_EMULATOR_HOST": services["pubsub_emulator_host"],
         "GOOGLE_CLOUD_PROJECT": "somebody-elses",
     }
-    up = json.loads(run_pbm("up", "--json", env=env).stdout)
-    assert up["running"] is True
-    assert [service["managed"] for service in up["services"]] == [False, False]
+    started = up(env)
+    assert started["running"] is True
+    assert [service["managed"] for service in started["services"]] == [False, False]
     assert processes_of(Path(env["PBM_HOME"])) == []
     assert run_pbm("down", env=env).returncode == 0
     assert status(env)["running"] is True
@@ -134,7 +148,27 @@ def test_a_killed_service_is_started_again(env: dict[str, str]) -> None:
         [p for p in psutil.process_iter() if p.pid == state["emulator"]["pid"]], timeout=5
     )
     assert status(env)["running"] is False
-    assert json.loads(run_pbm("up", "--json", env=env).stdout)["running"] is True
+    assert up(env)["running"] is True
+
+
+def test_a_server_whose_port_is_taken_while_it_starts_gets_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as squatter:
+        taken = squatter.getsockname()[1]
+        for module in (postgres, pubsub):
+            chosen = iter([taken, free_port()])
+            monkeypatch.setattr(module, "free_port", functools.partial(next, chosen))
+        stack = Stack(
+            Settings(home=tmp_path / "home", postgres_dsn=None, pubsub_emulator_host=None)
+        )
+        try:
+            status = stack.up()
+        finally:
+            stack.down()
+    assert status.running
+    assert str(taken) not in f"{status.postgres_dsn} {status.pubsub_emulator_host}"
+    assert processes_of(tmp_path / "home") == []
 
 
 # -------------------------------------------------------------------- errors
@@ -155,20 +189,20 @@ def test_env_without_a_stack_says_to_start_it(env: dict[str, str]) -> None:
 
 
 def test_a_port_in_use_is_named(env: dict[str, str]) -> None:
-    up = json.loads(run_pbm("up", "--json", env=env).stdout)
+    started = up(env)
     run_pbm("down", env=env)
-    port = int(up["postgres_dsn"].split(":")[-1].split("/")[0])
+    port = int(started["postgres_dsn"].split(":")[-1].split("/")[0])
     with socket.socket() as squatter:
         squatter.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         with contextlib.suppress(OSError):  # somebody else may be quicker, which is as good
             squatter.bind(("127.0.0.1", port))
             squatter.listen()
         # a shell that still names the port must be told; a fresh one just gets another port
-        named = {**env, "PBM_POSTGRES_DSN": up["postgres_dsn"]}
+        named = {**env, "PBM_POSTGRES_DSN": started["postgres_dsn"]}
         assert_error(run_pbm("up", env=named), 4, f"Port {port}", "in use", "PBM_POSTGRES_DSN")
-        fresh = json.loads(run_pbm("up", "--json", env=env).stdout)
+        fresh = up(env)
         assert fresh["running"] is True
-        assert fresh["postgres_dsn"] != up["postgres_dsn"]
+        assert fresh["postgres_dsn"] != started["postgres_dsn"]
 
 
 def test_an_unreachable_database_is_named_without_its_password(env: dict[str, str]) -> None:
@@ -183,6 +217,24 @@ def test_an_unreachable_database_is_named_without_its_password(env: dict[str, st
 def test_an_unreachable_emulator_is_named(env: dict[str, str]) -> None:
     env["PUBSUB_EMULATOR_HOST"] = "127.0.0.1:9"
     assert_error(run_pbm("up", env=env), 4, "127.0.0.1:9", "PUBSUB_EMULATOR_HOST")
+
+
+def test_a_server_that_is_no_emulator_is_named(env: dict[str, str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            with contextlib.suppress(OSError):  # closed below
+                while True:
+                    client, _ = server.accept()
+                    with client:
+                        client.recv(1000)
+                        client.sendall(b"\0\0\6\4\0\0\0\0\0\0\4\0\x10\0\0")  # HTTP/2
+
+        threading.Thread(target=answer, daemon=True).start()
+        env["PUBSUB_EMULATOR_HOST"] = f"127.0.0.1:{server.getsockname()[1]}"
+        named = (env["PUBSUB_EMULATOR_HOST"], "does not speak HTTP", "PUBSUB_EMULATOR_HOST")
+        assert_error(run_pbm("up", env=env), 4, *named)
+        assert status(env)["running"] is False
 
 
 def test_a_short_pseudonym_key_is_refused(env: dict[str, str], tmp_path: Path) -> None:
