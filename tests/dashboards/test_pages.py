@@ -420,7 +420,8 @@ def metric(page: Page, label: str) -> str:
 
 def cell(page: Page, name: str) -> str:
     """A figure of the strip of truth."""
-    return page.locator(f".strip [data-figure='{name}'] .value").inner_text()
+    strip = page.get_by_role("region", name="How true this page is", exact=True)
+    return strip.locator(f"[data-figure='{name}'] .value").inner_text()
 
 
 def text_of(page: Page) -> str:

@@ -11,6 +11,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from ingestion.erasure import Eraser
@@ -116,30 +117,16 @@ def test_a_patient_is_erased_and_the_key_changed_while_events_come_in(  # noqa: 
 
 
 def test_an_erasure_waits_for_what_had_read_the_patient_before(platform: Platform) -> None:
-    message = {
-        "event_id": "e-1", "event_type": "order_placed", "order_id": "order-1",
-        "event_timestamp": "2026-01-05T00:00:00Z",
-        "data": {"patient": {"patient_id": "patient-1", "email": "someone@example.com"}},
-    }  # fmt: skip
-    file = platform.home / "one.jsonl"
-    file.write_text(json.dumps(message) + "\n")
-    platform.ingest(file)
+    ingest_one(platform, "order-1", email="someone@example.com")
     key = Pseudonymiser(platform.env["PBM_PSEUDONYM_KEY"], 1)
-    hasher = SubjectHasher("k" * 32)
-    with warehouse.connect(platform.dsn, role=warehouse.TRANSFORMER) as build:
+    with (
+        warehouse.connect(platform.dsn, role=warehouse.TRANSFORMER) as build,
+        closing(Eraser(platform.dsn, [key], SubjectHasher("k" * 32), patience=30)) as eraser,
+    ):
         # a build has read the patient, and has not committed what it made
         build.execute("create table pbm_silver.made as"
                       " select order_id, patient_key from pbm_bronze.raw_orders")  # fmt: skip
-        eraser = Eraser(platform.dsn, [key], hasher, patience=30)
-        results: list[Any] = []
-        thread = threading.Thread(target=lambda: results.append(eraser.erase(" patient-1\n")))
-        thread.start()
-        time.sleep(1)
-        assert thread.is_alive(), "it must wait for the build"
-        build.commit()
-        thread.join(30)
-    eraser.close()
-    (result,) = results
+        result = erase_beside(build, eraser, " patient-1\n")
     assert {table: rows for table, rows in result.rows_by_table.items() if rows} == {
         "pbm_bronze.raw_orders": 1,
         "pbm_silver.made": 1,
@@ -148,13 +135,7 @@ def test_an_erasure_waits_for_what_had_read_the_patient_before(platform: Platfor
 
 
 def test_an_erasure_that_was_ended_is_finished_by_the_next(platform: Platform) -> None:
-    message = {
-        "event_id": "e-1", "event_type": "order_placed", "order_id": "order-1",
-        "event_timestamp": "2026-01-05T00:00:00Z", "data": {"patient": {"patient_id": "patient-1"}},
-    }  # fmt: skip
-    file = platform.home / "one.jsonl"
-    file.write_text(json.dumps(message) + "\n")
-    platform.ingest(file)
+    ingest_one(platform, "order-1")
     key = Pseudonymiser(platform.env["PBM_PSEUDONYM_KEY"], 1)
     with (
         warehouse.connect(platform.dsn, role=warehouse.TRANSFORMER) as build,
@@ -169,15 +150,9 @@ def test_an_erasure_that_was_ended_is_finished_by_the_next(platform: Platform) -
         assert platform.value("select count(*) from pbm_bronze.raw_orders") == 0
 
         # the build has not committed yet, and bronze no longer says whose order it is
-        results: list[Any] = []
-        thread = threading.Thread(target=lambda: results.append(eraser.erase("patient-1")))
-        thread.start()
-        time.sleep(1)
-        assert thread.is_alive(), "it must wait for the build"
-        build.commit()
-        thread.join(30)
+        result = erase_beside(build, eraser, "patient-1")
         assert platform.rows("select order_id from pbm_gold.made") == [("order-2",)]
-        assert results[0].rows_by_table["pbm_gold.made"] == 1
+        assert result.rows_by_table["pbm_gold.made"] == 1
 
         # and where the build had ended before
         build.execute("insert into pbm_gold.made values ('order-1')")
@@ -187,18 +162,37 @@ def test_an_erasure_that_was_ended_is_finished_by_the_next(platform: Platform) -
     assert platform.rows("select order_id from pbm_gold.made") == [("order-2",)]
 
 
+def ingest_one(platform: Platform, order_id: str, **patient: str) -> None:
+    """Ingest one message, of the patient ``patient-1``."""
+    message = {
+        "event_id": "e-1", "event_type": "order_placed", "order_id": order_id,
+        "event_timestamp": "2026-01-05T00:00:00Z",
+        "data": {"patient": {"patient_id": "patient-1", **patient}},
+    }  # fmt: skip
+    file = platform.home / "one.jsonl"
+    file.write_text(json.dumps(message) + "\n")
+    platform.ingest(file)
+
+
+def erase_beside(build: psycopg.Connection[Any], eraser: Eraser, patient_id: str) -> Any:
+    """Erase a patient beside an open transaction, which the erasure must wait for."""
+    results: list[Any] = []
+    thread = threading.Thread(target=lambda: results.append(eraser.erase(patient_id)))
+    thread.start()
+    time.sleep(1)
+    assert thread.is_alive(), "it must wait for the build"
+    build.commit()
+    thread.join(30)
+    (result,) = results
+    return result
+
+
 def ended() -> None:
     raise KeyboardInterrupt
 
 
 def test_an_erasure_needs_every_key_and_forgets_what_others_remember(platform: Platform) -> None:
-    message = {
-        "event_id": "e-1", "event_type": "order_placed", "order_id": 'ördér "1"',
-        "event_timestamp": "2026-01-05T00:00:00Z", "data": {"patient": {"patient_id": "patient-1"}},
-    }  # fmt: skip
-    file = platform.home / "one.jsonl"
-    file.write_text(json.dumps(message) + "\n")
-    platform.ingest(file)
+    ingest_one(platform, 'ördér "1"')
     hasher = SubjectHasher("k" * 32)
     with warehouse.connect(platform.dsn, role=warehouse.TRANSFORMER) as build:
         # another's event, an earlier copy of which had named the order
